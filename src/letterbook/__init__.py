@@ -1,0 +1,3 @@
+"""Letterbook: email campaigns whose every message is archived before it is sent."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,255 @@
+"""Every setting of Letterbook, declared once.
+
+A setting is read from ``LETTERBOOK_<NAME>`` in the environment, else from ``letterbook.toml``
+(at ``LETTERBOOK_CONFIG``, else in the data folder), else it has its default. An unknown or
+unreadable setting stops the start. ``docs/reference/settings.md`` is made from this declaration.
+"""
+
+import difflib
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from letterbook.duration import format_duration, parse_duration
+from letterbook.errors import ConfigurationError, LetterbookError
+
+PREFIX: Final = "LETTERBOOK_"
+CONFIG_VARIABLE: Final = "LETTERBOOK_CONFIG"
+CONFIG_FILE: Final = "letterbook.toml"
+
+
+class SettingsError(ConfigurationError):
+    """A setting is unknown or has a value that cannot be used."""
+
+
+def default_data_folder() -> Path:
+    """``/var/lib/letterbook`` for root, else the user's data folder; never the current folder."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/letterbook")
+    home = os.environ.get("XDG_DATA_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "letterbook"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("it must be a text that is not empty")
+    return value.strip()
+
+
+def _path(value: object) -> Path:
+    return Path(_text(value)).expanduser().absolute()
+
+
+def _whole(lowest: int, highest: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        text = str(value).strip()
+        if isinstance(value, bool) or not text.isdecimal() or not lowest <= int(text) <= highest:
+            raise ValueError(f"it must be a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return read
+
+
+def _duration(value: object) -> timedelta:
+    duration = parse_duration(_text(value))
+    if not duration:
+        raise ValueError("it must be longer than 0s")
+    return duration
+
+
+def _choice(*words: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"it must be one of {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def _setting(
+    sentence: str,
+    read: Callable[[object], Any],
+    *,
+    default: object = None,
+    factory: Callable[[], object] | None = None,
+    shown: str | None = None,
+) -> Any:
+    metadata = {"sentence": sentence, "read": read, "shown": shown}
+    if factory is not None:
+        return field(default_factory=factory, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an administrator may decide outside the database."""
+
+    data: Path = _setting(
+        "Folder that holds the embedded database and the keys.",
+        _path,
+        factory=default_data_folder,
+        shown="/var/lib/letterbook for root, else the user's data folder",
+    )
+    database_url: str | None = _setting(
+        "PostgreSQL (14 or newer) to use instead of the embedded one, as a postgresql:// URL.",
+        _text,
+        shown="the embedded PostgreSQL",
+    )
+    seal_key: str | None = _setting(
+        "Key that seals the secrets in the database: 32 bytes in base64, the same on every host.",
+        _text,
+        shown="the one in seal_key_file",
+    )
+    seal_key_file: Path | None = _setting(
+        "File with the key that seals the secrets; made on the first start with the embedded "
+        "database.",
+        _path,
+        shown="seal.key in the data folder",
+    )
+    error_address: str | None = _setting(
+        "Address that bounces come back to when a template names none (MAIL FROM).",
+        _text,
+        shown="the sender's address",
+    )
+    hello: str = _setting(
+        "Name of this host in EHLO.", _text, factory=socket.getfqdn, shown="the host's full name"
+    )
+    base_url: str = _setting(
+        "Address under which recipients reach this platform's public pages.",
+        _text,
+        default="http://localhost:8000",
+    )
+    time_zone: str = _setting(
+        "Time zone of the platform, as in the IANA database.", _text, default="UTC"
+    )
+    language: str = _setting(
+        "Language of the platform and of a recipient who has none.",
+        _choice("en", "es"),
+        default="en",
+    )
+    in_flight: int = _setting(
+        "The window: messages that one worker may have between intent and outcome.",
+        _whole(1, 10_000),
+        default=256,
+    )
+    connections: int = _setting(
+        "SMTP connections that one worker opens to each route at most.",
+        _whole(1, 1_000),
+        default=10,
+    )
+    lease: timedelta = _setting(
+        "How long a worker holds a part without renewing it; takeover waits for its end.",
+        _duration,
+        default=timedelta(seconds=4),
+    )
+    connect_timeout: timedelta = _setting(
+        "How long to wait for a connection and a greeting.",
+        _duration,
+        default=timedelta(seconds=30),
+    )
+    reply_timeout: timedelta = _setting(
+        "How long to wait for the reply to an SMTP command.",
+        _duration,
+        default=timedelta(seconds=60),
+    )
+    final_reply_timeout: timedelta = _setting(
+        "How long to wait for the reply to the final dot (RFC 5321, 4.5.3.2.6 asks for 10 minutes).",
+        _duration,
+        default=timedelta(minutes=10),
+    )
+    log_format: str = _setting(
+        "How the worker writes its log.", _choice("console", "json"), default="console"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A value as it was written, and where."""
+
+    value: object
+    where: str
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from ``environ`` (default: the process's) and ``letterbook.toml``.
+
+    Raises SettingsError, naming the variable or the file and line.
+    """
+    environ = os.environ if environ is None else environ
+    found = _from_environment(environ)
+    data = _read("data", found["data"]) if "data" in found else default_data_folder()
+    found = _from_file(environ, data) | found
+    return Settings(**{name: _read(name, item) for name, item in found.items()})
+
+
+def describe_settings() -> Iterator[tuple[str, str, str]]:
+    """Yield (environment variable, default as text, sentence) for each setting."""
+    for declared in fields(Settings):
+        shown = declared.metadata["shown"] or _as_text(declared.default)
+        yield PREFIX + declared.name.upper(), shown, declared.metadata["sentence"]
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Found]:
+    found = {}
+    for variable, value in environ.items():
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            name = variable.removeprefix(PREFIX).lower()
+            where = f"{variable} in the environment"
+            _require_known(name, where)
+            found[name] = _Found(value, where)
+    return found
+
+
+def _from_file(environ: Mapping[str, str], data: Path) -> dict[str, _Found]:
+    named = environ.get(CONFIG_VARIABLE)
+    path = Path(named).expanduser() if named else data / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if named:
+            raise SettingsError(f"{CONFIG_VARIABLE} names {path}, which does not exist") from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {path}: {error}") from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    found = {}
+    for name, value in document.items():
+        where = f"{name} in {path}, line {_line_of(name, text)}"
+        _require_known(name, where)
+        found[name] = _Found(value, where)
+    return found
+
+
+def _require_known(name: str, where: str) -> None:
+    known = [declared.name for declared in fields(Settings)]
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "; see docs/reference/settings.md"
+    raise SettingsError(f"unknown setting {where}{hint}")
+
+
+def _read(name: str, found: _Found) -> Any:
+    declared = next(each for each in fields(Settings) if each.name == name)
+    try:
+        return declared.metadata["read"](found.value)
+    except (ValueError, LetterbookError) as error:
+        raise SettingsError(f"{found.where} cannot be used: {error}") from error
+
+
+def _line_of(name: str, text: str) -> int:
+    key = re.compile(rf"""\s*(\[\s*)?["']?{re.escape(name)}["']?\s*[=.\]]""")
+    return next((n for n, line in enumerate(text.splitlines(), 1) if key.match(line)), 1)
+
+
+def _as_text(value: object) -> str:
+    return format_duration(value) if isinstance(value, timedelta) else str(value)
