@@ -1,0 +1,55 @@
+"""What a delivery's messages are made of, frozen when the delivery is analysed."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+FieldType: TypeAlias = Literal["text", "int", "float", "bool", "date"]
+
+PERSON_FIELDS: Final = ("first_name", "last_name", "language")
+"""Fields that every recipient has, beside the address; any may be empty."""
+
+LEDGER_FIELDS: Final = ("id", "email")
+"""Fields that every message has in the ledger itself."""
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that goes with every message. ``inline``: the HTML shows it as ``cid:<name>``."""
+
+    name: str
+    content_type: str
+    sha256: str
+    inline: bool
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """Templates and constants of one delivery.
+
+    ``subject``, ``html``, ``text``, ``list_unsubscribe`` and the values of ``headers`` are
+    Jinja2 templates; at least one of ``html`` and ``text`` is given.
+    """
+
+    composer: int
+    sender: str
+    sender_name: str
+    error_address: str
+    reply_to: str | None
+    subject: str
+    html: str | None
+    text: str | None
+    headers: dict[str, str]
+    list_unsubscribe: str | None
+    attachments: tuple[Attachment, ...]
+    field_types: dict[str, FieldType]
+    time_zone: str
+
+
+def typed_values(fields: Mapping[str, object], types: Mapping[str, FieldType]) -> dict[str, object]:
+    """Return a recipient's frozen fields as the values that a template sees."""
+    return {
+        name: date.fromisoformat(str(value)) if types.get(name) == "date" else value
+        for name, value in fields.items()
+        if value is not None
+    }

@@ -1,0 +1,44 @@
+"""Quoted-printable, piece by piece (RFC 2045, 6.7).
+
+A message is mostly text that is the same for everyone. Each piece of it, constant or personal,
+is encoded as if it stood alone at the start of a line and is joined to the next by a soft line
+break, so that constant pieces are encoded once for a delivery and yet no line grows too long.
+"""
+
+import binascii
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_SOFT_BREAK: Final = b"=\r\n"
+_NEWLINES: Final = re.compile(r"\r\n?|\n")
+_PLAIN: Final = re.compile(r"[ -<>-~]{0,73}[!-\-/-<>-~]")
+"""One line that needs no encoding: no equals sign, no white space or dot at its end."""
+
+
+def encode_piece(piece: str) -> bytes:
+    """Encode ``piece``, which is not empty, so that another piece may follow at a line start.
+
+    Line breaks of any kind become CRLF.
+    """
+    if _PLAIN.fullmatch(piece):  # as nearly all personal values are
+        return piece.encode("ascii") + _SOFT_BREAK
+    if "\r" in piece:
+        piece = _NEWLINES.sub("\n", piece)
+    encoded = binascii.b2a_qp(piece.encode("utf-8", "replace")).replace(b"\n", b"\r\n")
+    return encoded if encoded.endswith(b"\n") else encoded + _SOFT_BREAK
+
+
+class PieceEncoder:
+    """Encodes pieces and remembers the constant ones."""
+
+    __slots__ = ("_constants",)
+
+    def __init__(self, constants: Iterable[str]) -> None:
+        self._constants = {piece: encode_piece(piece) for piece in constants if piece}
+
+    def encode(self, pieces: Iterable[str]) -> bytes:
+        """Return the pieces as one text."""
+        known = self._constants.get
+        text = b"".join([known(piece) or encode_piece(piece) for piece in pieces if piece])
+        return text.removesuffix(_SOFT_BREAK)
