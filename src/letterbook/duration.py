@@ -24,7 +24,7 @@ def parse_duration(text: str) -> timedelta:
     match = _PATTERN.fullmatch(text.strip())
     if match is None:
         raise DurationError(
-            f"{text!r} is not a length of time; write a number and a unit, such as 30s, 5m, 1h or 5d"
+            f"{text!r} is not a length of time; write a number and a unit, such as 30s, 1h or 5d"
         )
     number, unit = match.groups()
     return timedelta(seconds=float(number) * _SECONDS[unit])

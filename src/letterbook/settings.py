@@ -7,9 +7,7 @@ unreadable setting stops the start. ``docs/reference/settings.md`` is made from 
 
 import difflib
 import os
-import re
 import socket
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -18,6 +16,7 @@ from typing import Any, Final
 
 from letterbook.duration import format_duration, parse_duration
 from letterbook.errors import ConfigurationError, LetterbookError
+from letterbook.toml import TomlError, read_toml
 
 PREFIX: Final = "LETTERBOOK_"
 CONFIG_VARIABLE: Final = "LETTERBOOK_CONFIG"
@@ -159,7 +158,7 @@ class Settings:
         default=timedelta(seconds=60),
     )
     final_reply_timeout: timedelta = _setting(
-        "How long to wait for the reply to the final dot (RFC 5321, 4.5.3.2.6 asks for 10 minutes).",
+        "How long to wait for the reply to the final dot (RFC 5321, 4.5.3.2.6: 10 minutes).",
         _duration,
         default=timedelta(minutes=10),
     )
@@ -210,20 +209,16 @@ def _from_file(environ: Mapping[str, str], data: Path) -> dict[str, _Found]:
     named = environ.get(CONFIG_VARIABLE)
     path = Path(named).expanduser() if named else data / CONFIG_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        document = read_toml(path)
     except FileNotFoundError:
         if named:
             raise SettingsError(f"{CONFIG_VARIABLE} names {path}, which does not exist") from None
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {path}: {error}") from error
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: {error}") from error
+    except TomlError as error:
+        raise SettingsError(str(error)) from error
     found = {}
-    for name, value in document.items():
-        where = f"{name} in {path}, line {_line_of(name, text)}"
+    for name, value in document.values.items():
+        where = f"{name} in {path}, line {document.line((name,))}"
         _require_known(name, where)
         found[name] = _Found(value, where)
     return found
@@ -244,11 +239,6 @@ def _read(name: str, found: _Found) -> Any:
         return declared.metadata["read"](found.value)
     except (ValueError, LetterbookError) as error:
         raise SettingsError(f"{found.where} cannot be used: {error}") from error
-
-
-def _line_of(name: str, text: str) -> int:
-    key = re.compile(rf"""\s*(\[\s*)?["']?{re.escape(name)}["']?\s*[=.\]]""")
-    return next((n for n, line in enumerate(text.splitlines(), 1) if key.match(line)), 1)
 
 
 def _as_text(value: object) -> str:

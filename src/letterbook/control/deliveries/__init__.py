@@ -1,0 +1,1 @@
+"""Deliveries: a template's content, copied; its target; its state."""

@@ -1,0 +1,87 @@
+"""Making deliveries and changing them. What moves messages stands in the outbox."""
+
+from collections.abc import Sequence
+
+import msgspec
+from django.db import transaction
+
+from letterbook.control.deliveries.errors import DeliveryStateError
+from letterbook.control.deliveries.models import Delivery, Target
+from letterbook.control.deliveries.queries import locked_delivery
+from letterbook.control.kernel.actor import Actor, Right
+from letterbook.control.kernel.audit import record
+from letterbook.control.kernel.errors import ActionError
+from letterbook.control.mailtemplates.queries import template_named
+from letterbook.control.recipients.queries import list_named
+from letterbook.mail.status import DeliveryState
+
+_EDITABLE = (DeliveryState.EDITING, DeliveryState.READY)
+
+
+def create_delivery(
+    actor: Actor,
+    *,
+    template: str,
+    lists: Sequence[str],
+    label: str | None = None,
+    email_bcc: bool | None = None,
+) -> int:
+    """Make a delivery from ``template`` to ``lists``; return its id.
+
+    It copies the template as it is now. ``email_bcc``: differ from the template. Raises
+    NotFoundError.
+    """
+    actor.require(Right.PREPARE_DELIVERIES)
+    if not lists:
+        raise ActionError("a delivery needs a list to go to")
+    source = template_named(template)
+    targets = [list_named(name) for name in dict.fromkeys(lists)]
+    with transaction.atomic():
+        delivery = Delivery.objects.create(
+            label=label or source.options.label,
+            template_name=source.name,
+            template_version=source.version,
+            options=msgspec.to_builtins(source.options),
+            overrides={} if email_bcc is None else {"email_bcc": email_bcc},
+            markup=source.markup,
+            html_source=source.html_source,
+            text_source=source.text_source,
+            files=list(source.files),
+            created_by=actor.name,
+        )
+        Target.objects.bulk_create(
+            [Target(delivery_id=delivery.pk, list_id=each.id) for each in targets]
+        )
+        record(
+            actor,
+            "create delivery",
+            f"delivery {delivery.pk}",
+            after={"template": source.name, "version": source.version, "lists": list(lists)},
+        )
+    return delivery.pk
+
+
+def edit_delivery(
+    actor: Actor, delivery_id: int, *, label: str | None = None, email_bcc: bool | None = None
+) -> None:
+    """Change what is given. An analysis made before counts no longer.
+
+    Raises NotFoundError and DeliveryStateError.
+    """
+    actor.require(Right.PREPARE_DELIVERIES)
+    with transaction.atomic():
+        delivery = locked_delivery(delivery_id)
+        if delivery.state not in _EDITABLE:
+            raise DeliveryStateError(
+                f"delivery {delivery_id} is {delivery.state} and can no longer be edited"
+            )
+        before = {"label": delivery.label, "overrides": delivery.overrides}
+        if label is not None:
+            delivery.label = label
+        if email_bcc is not None:
+            delivery.overrides = {**delivery.overrides, "email_bcc": email_bcc}
+        delivery.state = DeliveryState.EDITING
+        delivery.analyzed_at = None
+        delivery.save()
+        after = {"label": delivery.label, "overrides": delivery.overrides}
+        record(actor, "edit delivery", f"delivery {delivery_id}", before=before, after=after)

@@ -1,0 +1,1 @@
+"""What every app stands on: the actor, rights, and the audit trail."""

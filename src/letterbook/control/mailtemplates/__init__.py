@@ -1,0 +1,1 @@
+"""Templates: content, sender and options that deliveries are made from."""

@@ -1,0 +1,306 @@
+"""Analysis: what a delivery would send is worked out, checked and frozen. Nothing is sent."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from django.db import transaction
+from django.db.models.functions import Now
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from letterbook.control.deliveries.errors import DeliveryStateError
+from letterbook.control.deliveries.models import Delivery
+from letterbook.control.deliveries.queries import effective_options, locked_delivery
+from letterbook.control.kernel.actor import Actor, Right
+from letterbook.control.kernel.audit import record
+from letterbook.control.kernel.sql import cursor, statement
+from letterbook.control.mailtemplates.options import Options
+from letterbook.control.mailtemplates.queries import blobs
+from letterbook.control.outbox.freeze import MJML, Defaults, make_bodies, make_content
+from letterbook.control.outbox.preflight import (
+    Finding,
+    Setup,
+    check_secrecy,
+    check_setup,
+    check_size,
+    check_templates,
+    check_unsubscribe,
+    error,
+    known_fields,
+    sources,
+)
+from letterbook.control.platform import queries as platform
+from letterbook.control.recipients.queries import attribute_types
+from letterbook.mail.address import address_key
+from letterbook.mail.compose import Addressee, Composer
+from letterbook.mail.content import LEDGER_FIELDS, PERSON_FIELDS, Content
+from letterbook.mail.errors import MailError, PersonalisationError
+from letterbook.mail.identity import Identity
+from letterbook.mail.status import DeliveryState, Exclusion
+from letterbook.mail.template import inspect
+
+_ANALYZABLE: Final = (DeliveryState.EDITING, DeliveryState.ANALYZING, DeliveryState.READY)
+_SAMPLE: Final = 25
+_SMALL_PART: Final = 500
+_LARGE_PART: Final = 1000
+_MANY_MESSAGES: Final = 50_000
+_PAIRS: Final = 50
+"""jsonb_build_object takes a hundred arguments at most."""
+
+
+class AnalysisReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an analysis found. ``estimated_bytes`` is of all messages, without the copies."""
+
+    target: int
+    excluded: dict[str, int]
+    messages: int
+    copies: int
+    estimated_bytes: int
+    errors: list[Finding]
+    warnings: list[Finding]
+
+
+def analyze(
+    actor: Actor,
+    delivery_id: int,
+    *,
+    identity: Identity,
+    defaults: Defaults,
+    progress: Callable[[str], None] = lambda _: None,
+) -> AnalysisReport:
+    """Analyse the delivery and freeze it; it is ready unless the report has errors.
+
+    May be repeated until the delivery starts. ``progress`` is told the step under way. Raises
+    NotFoundError and DeliveryStateError.
+    """
+    actor.require(Right.PREPARE_DELIVERIES)
+    with _analyzing(delivery_id) as delivery:
+        report = _Analysis(delivery, identity, defaults, progress).run()
+        state = DeliveryState.EDITING if report.errors else DeliveryState.READY
+        Delivery.objects.filter(pk=delivery_id).update(
+            state=state, analyzed_at=None if report.errors else Now()
+        )
+        record(
+            actor,
+            "analyze delivery",
+            f"delivery {delivery_id}",
+            after={"messages": report.messages, "errors": len(report.errors)},
+        )
+    return report
+
+
+@contextmanager
+def _analyzing(delivery_id: int) -> Iterator[Delivery]:
+    """Show that the delivery is being analysed; on an error it can be edited again.
+
+    The lock is a session's, so that it ends with a process that is killed.
+    """
+    with cursor() as db:
+        db.execute("SELECT pg_try_advisory_lock(hashtext('analyze'), %s::int)", [delivery_id])
+        if not db.fetchone()[0]:
+            raise DeliveryStateError(f"delivery {delivery_id} is being analysed already")
+        try:
+            with transaction.atomic():
+                delivery = locked_delivery(delivery_id)
+                if delivery.state not in _ANALYZABLE:
+                    raise DeliveryStateError(
+                        f"delivery {delivery_id} is {delivery.state} and can no longer be analysed"
+                    )
+                delivery.state = DeliveryState.ANALYZING
+                delivery.save(update_fields=["state"])
+            try:
+                with transaction.atomic():
+                    yield delivery
+            except BaseException:
+                Delivery.objects.filter(pk=delivery_id).update(state=DeliveryState.EDITING)
+                raise
+        finally:
+            db.execute("SELECT pg_advisory_unlock(hashtext('analyze'), %s::int)", [delivery_id])
+
+
+class _Analysis:
+    """The steps of one analysis, in one transaction."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        identity: Identity,
+        defaults: Defaults,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._delivery = delivery
+        self._identity = identity
+        self._defaults = defaults
+        self._progress = progress
+        self._options: Options = effective_options(delivery)
+        self._setup = Setup(platform.archive(), {each.name: each for each in platform.routes()})
+        self._types = dict(attribute_types())
+        self._findings: list[Finding] = []
+
+    def run(self) -> AnalysisReport:
+        self._progress("checking the templates")
+        content = self._check_content()
+        self._progress("working out the audience")
+        audience = self._expand(content)
+        self._progress("trying the templates on a sample")
+        bytes_each = self._try_sample(content, audience["messages"])
+        if not audience["messages"]:
+            self._findings.append(error("target", "nobody is left to write to"))
+        report = AnalysisReport(
+            target=audience["target"],
+            excluded={each: audience[each] for each in Exclusion if audience[each]},
+            messages=audience["messages"],
+            copies=audience["messages"] if self._options.email_bcc else 0,
+            estimated_bytes=bytes_each * audience["messages"],
+            errors=[each for each in self._findings if each.level == "error"],
+            warnings=[each for each in self._findings if each.level == "warning"],
+        )
+        self._keep(content, report)
+        return report
+
+    def _check_content(self) -> Content:
+        bodies = make_bodies(self._delivery, self._options)
+        content = make_content(self._delivery, self._options, bodies, self._types, self._defaults)
+        mjml = self._delivery.markup == MJML
+        written = msgspec.structs.replace(
+            content, html=self._delivery.html_source, text=self._delivery.text_source
+        )
+        self._findings += [
+            *check_setup(self._options, self._setup),
+            *bodies.findings,
+            *check_templates(written, known_fields(self._types), mjml),
+            *check_secrecy(content, self._setup),
+            *check_unsubscribe(content),
+        ]
+        return content
+
+    def _expand(self, content: Content) -> dict[str, int]:
+        delivery = self._delivery.pk
+        archive = self._setup.archive
+        keys = [address_key(each) for each in (archive.address, archive.pending) if each]
+        fields = _fields_expression(_used_fields(content), known_fields(self._types))
+        with cursor() as db:
+            db.execute(statement("outbox", "forget_analysis"), {"delivery": delivery})
+            db.execute("SELECT outbox_make_partition(%s)", [delivery])
+            db.execute(
+                "SELECT count(*) FROM deliveries_target t JOIN recipients_membership m "
+                "USING (list_id) WHERE t.delivery_id = %s",
+                [delivery],
+            )
+            part_size = _LARGE_PART if db.fetchone()[0] > _MANY_MESSAGES else _SMALL_PART
+            expand = sql.SQL(statement("outbox", "expand_audience")).format(fields=fields)
+            db.execute(
+                expand,
+                {
+                    "delivery": delivery,
+                    "archive_keys": keys,
+                    "part_size": part_size,
+                    "email_bcc": self._options.email_bcc,
+                },
+            )
+            names = [column.name for column in db.description]
+            audience = dict(zip(names, map(int, db.fetchone()), strict=True))
+            db.execute(
+                statement("outbox", "make_parts"),
+                {
+                    "delivery": delivery,
+                    "messages": audience["messages"],
+                    "part_size": part_size,
+                    "email_bcc": self._options.email_bcc,
+                },
+            )
+        return audience
+
+    def _try_sample(self, content: Content, messages: int) -> int:
+        """Compose a sample; return the mean size in octets, 0 when nothing could be composed."""
+        if any(each.rule in ("template", "sender") for each in self._findings):
+            return 0
+        try:
+            files = blobs(each.sha256 for each in content.attachments)
+            composer = Composer(self._delivery.pk, content, files, self._identity)
+        except MailError as mistake:
+            self._findings.append(error("template", str(mistake)))
+            return 0
+        sizes, failures = [], []
+        for addressee in self._sample(messages):
+            try:
+                sizes.append(len(composer.compose(addressee, datetime.now(UTC))))
+            except PersonalisationError as mistake:
+                failures.append(f"{addressee.address}: {mistake}")
+        self._report_failures(failures, len(sizes))
+        self._findings += check_size(max(sizes, default=0), self._options.email_bcc, self._setup)
+        return sum(sizes) // len(sizes) if sizes else 0
+
+    def _report_failures(self, failures: list[str], composed: int) -> None:
+        if failures:
+            tried = len(failures) + composed
+            message = (
+                f"{len(failures)} of {tried} sampled recipients cannot be rendered, "
+                f"for example {'; '.join(failures[:3])}"
+            )
+            fatal = len(failures) * 2 > tried
+            self._findings.append(
+                Finding("error" if fatal else "warning", "personalisation", message)
+            )
+
+    def _sample(self, messages: int) -> list[Addressee]:
+        step = max(1, messages // _SAMPLE)
+        ordinals = sorted({*range(1, 6), *range(1, messages + 1, step)})
+        with cursor() as db:
+            db.execute(
+                statement("outbox", "sample"),
+                {"delivery": self._delivery.pk, "ordinals": ordinals},
+            )
+            return [
+                Addressee(ordinal, recipient, address, _decoded(fields))
+                for ordinal, recipient, address, fields in db.fetchall()
+            ]
+
+    def _keep(self, content: Content, report: AnalysisReport) -> None:
+        with cursor() as db:
+            db.execute(
+                "INSERT INTO outbox_content (delivery_id, content, email_bcc, retry_period, "
+                "retry_max, validity, report) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                [
+                    self._delivery.pk,
+                    Jsonb(msgspec.to_builtins(content)),
+                    self._options.email_bcc,
+                    self._options.retries.period_time,
+                    self._options.retries.max,
+                    self._options.validity.delivery_time,
+                    Jsonb(msgspec.to_builtins(report)),
+                ],
+            )
+
+
+def _used_fields(content: Content) -> list[str]:
+    used = {name for source in sources(content, mjml=False) for name in inspect(source, ()).fields}
+    return sorted(used - set(LEDGER_FIELDS))
+
+
+def _fields_expression(used: list[str], known: frozenset[str]) -> sql.Composable:
+    """Return the SQL that makes the frozen fields of one recipient, empty ones left out."""
+    pairs = [
+        sql.SQL("{}, {}").format(sql.Literal(name), _field_value(name))
+        for name in used
+        if name in known
+    ]
+    chunks = [pairs[at : at + _PAIRS] for at in range(0, len(pairs), _PAIRS)] or [[]]
+    objects = (
+        sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(chunk)) for chunk in chunks
+    )
+    return sql.SQL("jsonb_strip_nulls({})").format(sql.SQL(" || ").join(objects))
+
+
+def _field_value(name: str) -> sql.Composable:
+    if name in PERSON_FIELDS:
+        return sql.SQL("nullif({}, '')").format(sql.Identifier(name))
+    return sql.SQL("attributes -> {}").format(sql.Literal(name))
+
+
+def _decoded(fields: Any) -> dict[str, object]:
+    """Django's connection gives jsonb as text."""
+    return msgspec.json.decode(fields) if isinstance(fields, str) else dict(fields)

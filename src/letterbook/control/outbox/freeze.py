@@ -1,0 +1,96 @@
+"""A delivery's sources become the content that its messages are composed from."""
+
+from dataclasses import dataclass
+
+from letterbook.control.deliveries.models import Delivery
+from letterbook.control.mailtemplates.errors import MjmlError
+from letterbook.control.mailtemplates.mjml import to_html
+from letterbook.control.mailtemplates.options import Options
+from letterbook.control.mailtemplates.plaintext import derive_text
+from letterbook.control.outbox.preflight import Finding, error
+from letterbook.mail.address import normalise_address
+from letterbook.mail.compose import COMPOSER_VERSION
+from letterbook.mail.content import Attachment, Content, FieldType
+from letterbook.mail.template import Source, inspect
+
+MJML = "mjml"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the platform adds where a template says nothing."""
+
+    error_address: str | None
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """The templates of the parts of a message, and what went wrong in making them."""
+
+    html: str | None
+    text: str | None
+    findings: tuple[Finding, ...] = ()
+
+
+def make_bodies(delivery: Delivery, options: Options) -> Bodies:
+    """Turn MJML into HTML, and derive a text part where there is none."""
+    html, text = delivery.html_source, delivery.text_source
+    if html is not None and delivery.markup == MJML:
+        try:
+            html = to_html(html)
+        except MjmlError as mistake:
+            return Bodies(None, text, (error("template", str(mistake)),))
+    if options.format == "html":
+        return Bodies(html, None)
+    findings: tuple[Finding, ...] = ()
+    if text is None and html is not None:
+        text = derive_text(html)
+        findings = _check_derived(text)
+    return Bodies(None if options.format == "text" else html, text, findings)
+
+
+def make_content(
+    delivery: Delivery,
+    options: Options,
+    bodies: Bodies,
+    types: dict[str, FieldType],
+    defaults: Defaults,
+) -> Content:
+    """Put together what is frozen. A missing sender is a finding of preflight, not of this."""
+    sender = normalise_address(options.sender.address) if options.sender else ""
+    bounces = options.error_address or defaults.error_address or sender
+    return Content(
+        composer=COMPOSER_VERSION,
+        sender=sender,
+        sender_name=options.sender.name if options.sender else "",
+        error_address=normalise_address(bounces) if bounces else "",
+        reply_to=normalise_address(options.reply_to) if options.reply_to else None,
+        subject=options.subject,
+        html=bodies.html,
+        text=bodies.text,
+        headers=options.headers,
+        list_unsubscribe=options.list_unsubscribe,
+        attachments=_attachments(delivery, bodies),
+        field_types=types,
+        time_zone=defaults.time_zone,
+    )
+
+
+def _attachments(delivery: Delivery, bodies: Bodies) -> tuple[Attachment, ...]:
+    """A file that the HTML shows goes with the HTML only; the others go with every message."""
+    source = delivery.html_source or ""
+    attachments = (
+        Attachment(**file, inline=f"cid:{file['name']}" in source) for file in delivery.files
+    )
+    return tuple(each for each in attachments if not each.inline or bodies.html is not None)
+
+
+def _check_derived(text: str) -> tuple[Finding, ...]:
+    """A derived text holds the HTML's tags, but may have lost some with what it left out."""
+    names = inspect(Source("body.txt", text), ()).fields
+    mistakes = inspect(Source("the derived text", text), names).errors
+    return tuple(
+        error("template", f"no text part can be derived ({each}); write a body.txt")
+        for each in mistakes
+    )

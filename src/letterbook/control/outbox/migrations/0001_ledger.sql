@@ -1,0 +1,214 @@
+-- The ledger. Its words are those of letterbook/mail/status.py, in the same order; a test
+-- compares them.
+
+CREATE TYPE message_status AS ENUM (
+    'pending', 'deposited', 'sending', 'sent', 'deferred', 'failed', 'in_doubt', 'cancelled'
+);
+CREATE TYPE copy_status AS ENUM ('none', 'waiting', 'accepted', 'owed', 'refused', 'returned');
+CREATE TYPE message_failure AS ENUM (
+    'refused', 'personalisation', 'not_supported', 'reveals_archive', 'archive_refused', 'expired'
+);
+
+-- What a delivery's messages are made of, frozen at analysis.
+CREATE TABLE outbox_content (
+    delivery_id bigint PRIMARY KEY,
+    content jsonb NOT NULL,
+    email_bcc boolean NOT NULL,
+    retry_period interval NOT NULL,
+    retry_max integer NOT NULL,
+    validity interval NOT NULL,
+    report jsonb NOT NULL,
+    frozen_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A part is what one worker takes at a time. Its tallies are kept by the trigger below.
+CREATE TABLE outbox_part (
+    delivery_id bigint NOT NULL,
+    number integer NOT NULL,
+    first_ordinal integer NOT NULL,
+    last_ordinal integer NOT NULL,
+    owner uuid,
+    epoch integer NOT NULL DEFAULT 0,
+    lease_until timestamptz,
+    dated_at timestamptz,  -- the Date of its messages, fixed before the first deposit
+    due_at timestamptz,    -- when there is something to do next; null: nothing, or not started
+    pending integer NOT NULL DEFAULT 0,
+    deposited integer NOT NULL DEFAULT 0,
+    sending integer NOT NULL DEFAULT 0,
+    sent integer NOT NULL DEFAULT 0,
+    deferred integer NOT NULL DEFAULT 0,
+    failed integer NOT NULL DEFAULT 0,
+    in_doubt integer NOT NULL DEFAULT 0,
+    cancelled integer NOT NULL DEFAULT 0,
+    copies_none integer NOT NULL DEFAULT 0,
+    copies_waiting integer NOT NULL DEFAULT 0,
+    copies_accepted integer NOT NULL DEFAULT 0,
+    copies_owed integer NOT NULL DEFAULT 0,
+    copies_refused integer NOT NULL DEFAULT 0,
+    copies_returned integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (delivery_id, number)
+) WITH (fillfactor = 50);
+CREATE INDEX outbox_part_due ON outbox_part (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outbox_part_owing ON outbox_part (delivery_id, number) WHERE copies_owed > 0;
+
+-- No index but the key and the recipient's: updates stay within the page (HOT).
+CREATE TABLE outbox_message (
+    delivery_id bigint NOT NULL,
+    recipient_id bigint NOT NULL,
+    next_attempt_at timestamptz,
+    copy_at timestamptz,
+    settled_at timestamptz,
+    ordinal integer NOT NULL,
+    part integer NOT NULL,
+    copy_version integer,
+    status message_status NOT NULL,
+    copy copy_status NOT NULL,
+    failure message_failure,
+    attempts smallint NOT NULL DEFAULT 0,
+    copy_attempts smallint NOT NULL DEFAULT 0,
+    generation smallint NOT NULL DEFAULT 0,
+    address text NOT NULL,
+    sha256 bytea,
+    PRIMARY KEY (delivery_id, ordinal)
+) PARTITION BY RANGE (delivery_id);
+CREATE INDEX outbox_message_recipient ON outbox_message (recipient_id, delivery_id);
+
+-- The fields of a recipient that the delivery's templates use.
+CREATE TABLE outbox_fields (
+    delivery_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    fields jsonb NOT NULL,
+    PRIMARY KEY (delivery_id, ordinal)
+) PARTITION BY RANGE (delivery_id);
+
+-- Every reply that a message or its copy got, in the server's words. Only ever added to.
+CREATE TABLE outbox_reply (
+    delivery_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    attempt smallint NOT NULL,
+    to_archive boolean NOT NULL,
+    at timestamptz NOT NULL,
+    reply text NOT NULL
+) PARTITION BY RANGE (delivery_id);
+CREATE INDEX outbox_reply_message ON outbox_reply (delivery_id, ordinal);
+
+CREATE TABLE outbox_exclusion (
+    delivery_id bigint NOT NULL,
+    recipient_id bigint NOT NULL,
+    address text,
+    reason text NOT NULL
+);
+CREATE INDEX outbox_exclusion_delivery ON outbox_exclusion (delivery_id);
+
+-- How each route is, for all workers alike.
+CREATE TABLE outbox_health (
+    route text PRIMARY KEY,
+    state text NOT NULL DEFAULT 'up' CHECK (state IN ('up', 'slow', 'down')),
+    because text,
+    since timestamptz NOT NULL DEFAULT now(),
+    probe_at timestamptz,
+    probe_delay interval NOT NULL DEFAULT '1 second'
+);
+INSERT INTO outbox_health (route) VALUES ('recipients'), ('archive');
+
+CREATE TABLE outbox_worker (
+    id uuid PRIMARY KEY,
+    host text NOT NULL,
+    process integer NOT NULL,
+    version text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Partitions hold blocks of a hundred deliveries, so that retention can drop a block whole. They
+-- are attached, not created in place, because that lets everyone else go on working.
+CREATE FUNCTION outbox_make_partition(delivery bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    block bigint := delivery / 100;
+    parent text;
+    partition text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('outbox_make_partition'));
+    FOREACH parent IN ARRAY ARRAY['outbox_message', 'outbox_fields', 'outbox_reply'] LOOP
+        partition := format('%s_%s', parent, block);
+        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', partition, parent);
+        IF parent = 'outbox_message' THEN
+            -- Room for the next version of each row in its own page.
+            EXECUTE format('ALTER TABLE %I SET (fillfactor = 50)', partition);
+        END IF;
+        EXECUTE format(
+            'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+            parent, partition, block * 100, block * 100 + 100
+        );
+    END LOOP;
+END
+$$;
+
+-- Whoever changes messages, by whatever statement, changes the tallies with it.
+CREATE FUNCTION outbox_keep_tallies() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE outbox_part AS p
+       SET pending = p.pending + d.pending,
+           deposited = p.deposited + d.deposited,
+           sending = p.sending + d.sending,
+           sent = p.sent + d.sent,
+           deferred = p.deferred + d.deferred,
+           failed = p.failed + d.failed,
+           in_doubt = p.in_doubt + d.in_doubt,
+           cancelled = p.cancelled + d.cancelled,
+           copies_none = p.copies_none + d.copies_none,
+           copies_waiting = p.copies_waiting + d.copies_waiting,
+           copies_accepted = p.copies_accepted + d.copies_accepted,
+           copies_owed = p.copies_owed + d.copies_owed,
+           copies_refused = p.copies_refused + d.copies_refused,
+           copies_returned = p.copies_returned + d.copies_returned
+      FROM (
+            SELECT delivery_id, part,
+                   coalesce(sum(n) FILTER (WHERE status = 'pending'), 0) AS pending,
+                   coalesce(sum(n) FILTER (WHERE status = 'deposited'), 0) AS deposited,
+                   coalesce(sum(n) FILTER (WHERE status = 'sending'), 0) AS sending,
+                   coalesce(sum(n) FILTER (WHERE status = 'sent'), 0) AS sent,
+                   coalesce(sum(n) FILTER (WHERE status = 'deferred'), 0) AS deferred,
+                   coalesce(sum(n) FILTER (WHERE status = 'failed'), 0) AS failed,
+                   coalesce(sum(n) FILTER (WHERE status = 'in_doubt'), 0) AS in_doubt,
+                   coalesce(sum(n) FILTER (WHERE status = 'cancelled'), 0) AS cancelled,
+                   coalesce(sum(n) FILTER (WHERE copy = 'none'), 0) AS copies_none,
+                   coalesce(sum(n) FILTER (WHERE copy = 'waiting'), 0) AS copies_waiting,
+                   coalesce(sum(n) FILTER (WHERE copy = 'accepted'), 0) AS copies_accepted,
+                   coalesce(sum(n) FILTER (WHERE copy = 'owed'), 0) AS copies_owed,
+                   coalesce(sum(n) FILTER (WHERE copy = 'refused'), 0) AS copies_refused,
+                   coalesce(sum(n) FILTER (WHERE copy = 'returned'), 0) AS copies_returned
+              FROM (
+                    SELECT delivery_id, part, status, copy, count(*)::int AS n
+                      FROM new_rows GROUP BY 1, 2, 3, 4
+                     UNION ALL
+                    SELECT delivery_id, part, status, copy, -count(*)::int
+                      FROM old_rows GROUP BY 1, 2, 3, 4
+                   ) AS moved
+             GROUP BY delivery_id, part
+           ) AS d
+     WHERE p.delivery_id = d.delivery_id AND p.number = d.part;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER outbox_message_moved
+    AFTER UPDATE ON outbox_message
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION outbox_keep_tallies();
+
+-- What the engine reads of the other apps' tables: one view for each need.
+CREATE VIEW engine_schema AS SELECT version FROM kernel_schemaversion;
+CREATE VIEW engine_secret AS SELECT name, sealed FROM platform_secret;
+CREATE VIEW engine_route AS
+    SELECT name, security, host, port, username, sealed_password, ca, insecure, changed_at
+      FROM platform_route;
+CREATE VIEW engine_archive AS
+    SELECT a.version, a.address, coalesce(p.policy, 'hold') AS policy
+      FROM (SELECT 1) AS always
+ LEFT JOIN platform_archiveaddress AS a ON a.state = 'active'
+ LEFT JOIN platform_archivepolicy AS p ON p.id = 1;
+CREATE VIEW engine_file AS SELECT sha256, data FROM mailtemplates_blob;
+CREATE VIEW engine_delivery AS
+    SELECT id, state, held_route, because, scheduled_at, started_at, valid_until, finished_at
+      FROM deliveries_delivery;

@@ -1,0 +1,129 @@
+"""The rules that a delivery must pass before anything is sent (typology rules, in Campaign)."""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from letterbook.control.mailtemplates.options import Options
+from letterbook.control.platform.queries import ArchiveView, RouteView
+from letterbook.control.platform.routes import ARCHIVE, RECIPIENTS
+from letterbook.mail.address import address_key, normalise_address
+from letterbook.mail.content import LEDGER_FIELDS, PERSON_FIELDS, Content
+from letterbook.mail.template import Source, inspect
+
+_UNSUBSCRIBE: Final = re.compile(
+    r"unsubscri|opt-?out|desuscri|darse de baja|date de baja", re.IGNORECASE
+)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a rule found. An error keeps the delivery from starting, a warning does not."""
+
+    level: Literal["error", "warning"]
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The platform as it is when the delivery is analysed."""
+
+    archive: ArchiveView
+    routes: dict[str, RouteView]
+
+
+def error(rule: str, message: str) -> Finding:
+    """Return a finding that keeps the delivery from starting."""
+    return Finding("error", rule, message)
+
+
+def check_setup(options: Options, setup: Setup) -> Iterator[Finding]:
+    """Sender, subject, routes, and the one archive address (promise P7)."""
+    if options.sender is None:
+        yield error("sender", "the sender is missing: set [from] address in the template")
+    if not options.subject.strip():
+        yield error("subject", "the subject is missing")
+    if RECIPIENTS not in setup.routes:
+        yield error("route", "there is no recipients' route: `letterbook routes set recipients`")
+    if options.email_bcc:
+        yield from _check_archive(options, setup)
+
+
+def _check_archive(options: Options, setup: Setup) -> Iterator[Finding]:
+    if ARCHIVE not in setup.routes:
+        yield error(
+            "route",
+            "Email BCC is on, but there is no archive route: `letterbook routes set archive`",
+        )
+    if setup.archive.address is None:
+        yield error(
+            "archive address",
+            "Email BCC is on, but the platform has no confirmed archive address: "
+            "`letterbook archive set ADDRESS`",
+        )
+        return
+    sender = options.sender.address if options.sender else None
+    ours = {"sender": sender, "reply_to": options.reply_to, "error_address": options.error_address}
+    key = address_key(setup.archive.address)
+    for name, address in ours.items():
+        if address is not None and address_key(normalise_address(address)) == key:
+            yield error(
+                "archive address", f"{name} is the archive address, which no recipient may see"
+            )
+
+
+def check_templates(content: Content, known: Collection[str], mjml: bool) -> Iterator[Finding]:
+    """Syntax and names, with file, line and column."""
+    for source in sources(content, mjml):
+        for mistake in inspect(source, known).errors:
+            yield error("template", str(mistake))
+
+
+def check_secrecy(content: Content, setup: Setup) -> Iterator[Finding]:
+    """No template may hold the archive address (promise P3)."""
+    if setup.archive.address is None:
+        return
+    for source in sources(content, mjml=False):
+        if setup.archive.address.casefold() in source.text.casefold():
+            yield error("archive address", f"{source.file} contains the archive address")
+
+
+def check_unsubscribe(content: Content) -> Iterator[Finding]:
+    """Somebody who wants no more letters must find a way to say so."""
+    bodies = (content.html or "", content.text or "")
+    if content.list_unsubscribe is None and not any(map(_UNSUBSCRIBE.search, bodies)):
+        yield Finding(
+            "warning", "unsubscribe", "there is no unsubscribe link and no list_unsubscribe"
+        )
+
+
+def check_size(largest: int, bcc: bool, setup: Setup) -> Iterator[Finding]:
+    """``largest``: octets of the largest message of the sample."""
+    for name in (RECIPIENTS, ARCHIVE) if bcc else (RECIPIENTS,):
+        limit = setup.routes[name].size_limit if name in setup.routes else None
+        if limit and largest > limit:
+            yield error(
+                "size",
+                f"a message has {largest:,} octets and the {name} route takes {limit:,} at most",
+            )
+
+
+def sources(content: Content, mjml: bool) -> Iterator[Source]:
+    """Yield every template of ``content`` under the name of the file it came from."""
+    yield Source("template.toml, subject", content.subject)
+    if content.list_unsubscribe is not None:
+        yield Source("template.toml, list_unsubscribe", content.list_unsubscribe)
+    for name, value in content.headers.items():
+        yield Source(f"template.toml, headers.{name}", value)
+    if content.html is not None:
+        yield Source("body.mjml" if mjml else "body.html", content.html, markup=True)
+    if content.text is not None:
+        yield Source("body.txt", content.text)
+
+
+def known_fields(attributes: Collection[str]) -> frozenset[str]:
+    """Return what a template may call ``recipient.<name>``."""
+    return frozenset((*LEDGER_FIELDS, *PERSON_FIELDS, *attributes))

@@ -1,0 +1,152 @@
+"""What there is to know of a delivery's messages."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from django.db import connection, transaction
+from psycopg import sql
+
+from letterbook.control.deliveries.queries import effective_options, find_delivery
+from letterbook.control.kernel.sql import cursor, statement
+from letterbook.control.outbox.analysis import AnalysisReport
+from letterbook.mail.address import domain_of
+from letterbook.mail.identity import Identity, MessageRef
+from letterbook.mail.status import CopyStatus, DeliveryState, MessageStatus
+
+_FETCH: Final = 2000
+WORKER_SEEN: Final = "10 seconds"
+"""A worker renews its leases far more often than this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryView:
+    """A delivery and how far its messages are."""
+
+    id: int
+    label: str
+    state: DeliveryState
+    because: str | None
+    email_bcc: bool
+    target: int
+    excluded: dict[str, int]
+    messages: dict[MessageStatus, int]
+    copies: dict[CopyStatus, int]
+    scheduled_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """A message in the log. ``sent_at`` is when its last outcome came, if it was sent."""
+
+    message_id: str
+    address: str
+    status: MessageStatus
+    sha256: str | None
+    copy_status: CopyStatus
+    copy_accepted_at: datetime | None
+    copy_reply: str | None
+    sent_at: datetime | None
+    reply: str | None
+    attempts: int
+
+
+def delivery_view(delivery_id: int) -> DeliveryView:
+    """Return the delivery with its tallies. Raises NotFoundError."""
+    delivery = find_delivery(delivery_id)
+    report = last_report(delivery_id)
+    tallies = _tallies(delivery_id)
+    return DeliveryView(
+        id=delivery_id,
+        label=delivery.label,
+        state=DeliveryState(delivery.state),
+        because=delivery.because,
+        email_bcc=effective_options(delivery).email_bcc,
+        target=report.target if report else 0,
+        excluded=report.excluded if report else {},
+        messages={each: tallies[each.value] for each in MessageStatus},
+        copies={each: tallies[f"copies_{each.value}"] for each in CopyStatus},
+        scheduled_at=delivery.scheduled_at,
+        started_at=delivery.started_at,
+        finished_at=delivery.finished_at,
+    )
+
+
+def last_report(delivery_id: int) -> AnalysisReport | None:
+    """Return what the last analysis found, None when there was none."""
+    with cursor() as db:
+        db.execute("SELECT report::text FROM outbox_content WHERE delivery_id = %s", [delivery_id])
+        row = db.fetchone()
+    return msgspec.json.decode(row[0], type=AnalysisReport) if row else None
+
+
+def log(delivery_id: int, identity: Identity) -> Iterator[LogLine]:
+    """Yield a line for each message of the delivery, in order; memory stays constant."""
+    sender = effective_options(find_delivery(delivery_id)).sender
+    domain = domain_of(sender.address) if sender else ""
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        db.execute(statement("outbox", "log"), {"delivery": delivery_id})
+        while rows := db.fetchmany(_FETCH):
+            for row in rows:
+                yield _log_line(row, identity.message_id(MessageRef(delivery_id, row[0]), domain))
+
+
+def worker_is_running() -> bool:
+    """Whether a worker has given a sign of life within the last seconds."""
+    with cursor() as db:
+        db.execute(
+            "SELECT EXISTS (SELECT FROM outbox_worker WHERE seen_at > now() - %s::interval)",
+            [WORKER_SEEN],
+        )
+        return bool(db.fetchone()[0])
+
+
+def health() -> dict[str, tuple[str, str | None]]:
+    """Return each route's state (up, slow, down) as the workers see it, and why."""
+    with cursor() as db:
+        db.execute("SELECT route, state, because FROM outbox_health")
+        return {route: (state, because) for route, state, because in db.fetchall()}
+
+
+def _tallies(delivery_id: int) -> dict[str, int]:
+    names = [each.value for each in MessageStatus] + [f"copies_{each.value}" for each in CopyStatus]
+    sums = sql.SQL(", ").join(
+        sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(name)) for name in names
+    )
+    with cursor() as db:
+        query = sql.SQL(statement("outbox", "show")).format(sums=sums)
+        db.execute(query, {"delivery": delivery_id})
+        return dict(zip(names, map(int, db.fetchone()), strict=True))
+
+
+def _log_line(row: tuple[Any, ...], message_id: str) -> LogLine:
+    (
+        _,
+        address,
+        status,
+        sha256,
+        copy,
+        copy_at,
+        copy_reply,
+        settled_at,
+        failure,
+        reply,
+        attempts,
+    ) = row
+    sent = status == MessageStatus.SENT
+    return LogLine(
+        message_id=message_id,
+        address=address,
+        status=MessageStatus(status),
+        sha256=sha256,
+        copy_status=CopyStatus(copy),
+        copy_accepted_at=copy_at,
+        copy_reply=copy_reply,
+        sent_at=settled_at if sent else None,
+        reply=reply or failure,
+        attempts=attempts,
+    )

@@ -1,0 +1,5 @@
+-- tables: outbox_part, outbox_content
+-- The tallies of the parts, never a count over the ledger.
+SELECT {sums}
+  FROM outbox_part
+ WHERE delivery_id = %(delivery)s

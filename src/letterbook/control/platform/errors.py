@@ -1,0 +1,11 @@
+"""What can be wrong with the platform's set-up."""
+
+from letterbook.control.kernel.errors import ActionError
+
+
+class RouteError(ActionError):
+    """The route cannot be used as given."""
+
+
+class ArchiveAddressError(ActionError):
+    """The archive address cannot be set or confirmed."""

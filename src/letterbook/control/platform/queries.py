@@ -1,0 +1,80 @@
+"""What there is to know of the platform's set-up."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from letterbook.control.platform.models import ArchiveAddress, ArchivePolicy, Route, Secret
+from letterbook.control.platform.routes import ROUTES, RouteUrl
+from letterbook.mail.status import ArchivePolicy as Policy
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """A route as it may be shown: without its password. ``size_limit`` in octets."""
+
+    name: str
+    url: str
+    has_password: bool
+    own_ca: bool
+    insecure: bool
+    size_limit: int | None
+    extensions: tuple[str, ...]
+    probed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveView:
+    """The archive address in force, the one that waits for its code, and the policy."""
+
+    address: str | None
+    version: int | None
+    confirmed_at: datetime | None
+    confirmed_by: str | None
+    pending: str | None
+    policy: Policy
+
+
+def routes() -> list[RouteView]:
+    """Return the routes that are set, recipients first."""
+    found = {row.name: row for row in Route.objects.all()}
+    return [_view(found[name]) for name in ROUTES if name in found]
+
+
+def archive() -> ArchiveView:
+    """Return the archive's set-up."""
+    rows = {
+        row.state: row
+        for row in ArchiveAddress.objects.filter(
+            state__in=(ArchiveAddress.State.ACTIVE, ArchiveAddress.State.PENDING)
+        )
+    }
+    active = rows.get(ArchiveAddress.State.ACTIVE)
+    pending = rows.get(ArchiveAddress.State.PENDING)
+    policy = ArchivePolicy.objects.filter(id=1).values_list("policy", flat=True).first()
+    return ArchiveView(
+        address=active.address if active else None,
+        version=active.version if active else None,
+        confirmed_at=active.confirmed_at if active else None,
+        confirmed_by=active.confirmed_by if active else None,
+        pending=pending.address if pending else None,
+        policy=Policy(policy) if policy else Policy.HOLD,
+    )
+
+
+def has_secrets() -> bool:
+    """Whether this database holds sealed secrets already."""
+    return Secret.objects.exists()
+
+
+def _view(row: Route) -> RouteView:
+    url = RouteUrl(row.security, row.host, row.port, row.username, None)
+    return RouteView(
+        name=row.name,
+        url=url.shown,
+        has_password=row.sealed_password is not None,
+        own_ca=row.ca is not None,
+        insecure=row.insecure,
+        size_limit=row.size_limit,
+        extensions=tuple(row.extensions),
+        probed_at=row.probed_at,
+    )

@@ -1,0 +1,1 @@
+"""Who may be written to: recipients, lists, denylist, quarantine, and the import of all that."""
