@@ -103,8 +103,7 @@ class Composer:
             self._add_body(_Slot.HTML, Source("body.html", content.html, markup=True))
         root = self._skeleton(content.attachments, files)
         self._mime = b"MIME-Version: 1.0\r\n" + root.header + _CRLF
-        # A message ends in a line end; a multipart does already.
-        self._body = root.body if len(root.body) > 1 else (*root.body, _CRLF)
+        self._body = root.body
 
     def compose(self, addressee: Addressee, date: datetime) -> bytes:
         """Return the message for ``addressee``, dated ``date`` (time-zone aware).
@@ -122,7 +121,8 @@ class Composer:
         header = self._header(addressee, values, date)
         self._clock.check()
         body = (each if isinstance(each, bytes) else bodies[each] for each in self._body)
-        return b"".join((header, self._mime, *body))
+        message = b"".join((header, self._mime, *body))
+        return message if message.endswith(_CRLF) else message + _CRLF
 
     def needs_smtputf8(self, address: str) -> bool:
         """Whether a message to ``address`` has bytes beyond ASCII in its header or envelope."""

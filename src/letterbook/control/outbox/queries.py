@@ -88,7 +88,7 @@ def log(delivery_id: int, identity: Identity) -> Iterator[LogLine]:
     """Yield a line for each message of the delivery, in order; memory stays constant."""
     sender = effective_options(find_delivery(delivery_id)).sender
     domain = domain_of(sender.address) if sender else ""
-    with transaction.atomic(), connection.chunked_cursor() as cursor:
+    with transaction.atomic(), connection.chunked_cursor() as db:
         db.execute(statement("outbox", "log"), {"delivery": delivery_id})
         while rows := db.fetchmany(_FETCH):
             for row in rows:

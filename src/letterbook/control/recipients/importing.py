@@ -81,7 +81,7 @@ def import_recipients(
     header = next(rows, None)
     if header is None:
         raise ImportFileError(f"{path} is empty; it needs a header row and a row a recipient")
-        columns = map_columns(header.values, mapping, attribute_types())
+    columns = map_columns(header.values, mapping, attribute_types())
     archive = platform.archive()
     forbidden = {address_key(each) for each in (archive.address, archive.pending) if each}
     with transaction.atomic(), _Rejects(rejects_file, header.values) as rejects:
