@@ -19,7 +19,7 @@ from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.sql import cursor, statement
 from letterbook.control.mailtemplates.options import Options
 from letterbook.control.mailtemplates.queries import blobs
-from letterbook.control.outbox.freeze import MJML, Defaults, make_bodies, make_content
+from letterbook.control.outbox.freeze import Defaults, make_bodies, make_content
 from letterbook.control.outbox.preflight import (
     Finding,
     Setup,
@@ -29,8 +29,9 @@ from letterbook.control.outbox.preflight import (
     check_templates,
     check_unsubscribe,
     error,
+    frozen_texts,
     known_fields,
-    sources,
+    written_texts,
 )
 from letterbook.control.platform import queries as platform
 from letterbook.control.recipients.queries import attribute_types
@@ -164,16 +165,17 @@ class _Analysis:
     def _check_content(self) -> Content:
         bodies = make_bodies(self._delivery, self._options)
         content = make_content(self._delivery, self._options, bodies, self._types, self._defaults)
-        mjml = self._delivery.markup == MJML
-        written = msgspec.structs.replace(
-            content, html=self._delivery.html_source, text=self._delivery.text_source
+        delivery = self._delivery
+        written = written_texts(
+            self._options, delivery.markup, delivery.html_source, delivery.text_source
         )
+        frozen = frozen_texts(content)
         self._findings += [
             *check_setup(self._options, self._setup),
             *bodies.findings,
-            *check_templates(written, known_fields(self._types), mjml),
-            *check_secrecy(content, self._setup),
-            *check_unsubscribe(content),
+            *check_templates(written, known_fields(self._types)),
+            *check_secrecy(frozen, self._setup),
+            *check_unsubscribe(frozen),
         ]
         return content
 
@@ -277,7 +279,8 @@ class _Analysis:
 
 
 def _used_fields(content: Content) -> list[str]:
-    used = {name for source in sources(content, mjml=False) for name in inspect(source, ()).fields}
+    texts = frozen_texts(content)
+    used = {name for source in texts.sources() for name in inspect(source, ()).fields}
     return sorted(used - set(LEDGER_FIELDS))
 
 

@@ -1,7 +1,7 @@
 """The rules that a delivery must pass before anything is sent (typology rules, in Campaign)."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -33,6 +33,44 @@ class Setup:
 
     archive: ArchiveView
     routes: dict[str, RouteView]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Every template of a message. ``html_file`` is the file that ``html`` came from."""
+
+    subject: str
+    list_unsubscribe: str | None
+    headers: Mapping[str, str]
+    html: str | None
+    text: str | None
+    html_file: str = "body.html"
+
+    def sources(self) -> Iterator[Source]:
+        """Yield each template under the name that its author knows it by."""
+        yield Source("template.toml, subject", self.subject)
+        if self.list_unsubscribe is not None:
+            yield Source("template.toml, list_unsubscribe", self.list_unsubscribe)
+        for name, value in self.headers.items():
+            yield Source(f"template.toml, headers.{name}", value)
+        if self.html is not None:
+            yield Source(self.html_file, self.html, markup=True)
+        if self.text is not None:
+            yield Source("body.txt", self.text)
+
+
+def written_texts(options: Options, markup: str, html: str | None, text: str | None) -> Texts:
+    """Return the templates as somebody wrote them."""
+    return Texts(
+        options.subject, options.list_unsubscribe, options.headers, html, text, f"body.{markup}"
+    )
+
+
+def frozen_texts(content: Content) -> Texts:
+    """Return the templates as messages are made from them."""
+    return Texts(
+        content.subject, content.list_unsubscribe, content.headers, content.html, content.text
+    )
 
 
 def error(rule: str, message: str) -> Finding:
@@ -75,26 +113,26 @@ def _check_archive(options: Options, setup: Setup) -> Iterator[Finding]:
             )
 
 
-def check_templates(content: Content, known: Collection[str], mjml: bool) -> Iterator[Finding]:
+def check_templates(texts: Texts, known: Collection[str]) -> Iterator[Finding]:
     """Syntax and names, with file, line and column."""
-    for source in sources(content, mjml):
+    for source in texts.sources():
         for mistake in inspect(source, known).errors:
             yield error("template", str(mistake))
 
 
-def check_secrecy(content: Content, setup: Setup) -> Iterator[Finding]:
+def check_secrecy(texts: Texts, setup: Setup) -> Iterator[Finding]:
     """No template may hold the archive address (promise P3)."""
     if setup.archive.address is None:
         return
-    for source in sources(content, mjml=False):
+    for source in texts.sources():
         if setup.archive.address.casefold() in source.text.casefold():
             yield error("archive address", f"{source.file} contains the archive address")
 
 
-def check_unsubscribe(content: Content) -> Iterator[Finding]:
+def check_unsubscribe(texts: Texts) -> Iterator[Finding]:
     """Somebody who wants no more letters must find a way to say so."""
-    bodies = (content.html or "", content.text or "")
-    if content.list_unsubscribe is None and not any(map(_UNSUBSCRIBE.search, bodies)):
+    bodies = (texts.html or "", texts.text or "")
+    if texts.list_unsubscribe is None and not any(map(_UNSUBSCRIBE.search, bodies)):
         yield Finding(
             "warning", "unsubscribe", "there is no unsubscribe link and no list_unsubscribe"
         )
@@ -109,19 +147,6 @@ def check_size(largest: int, bcc: bool, setup: Setup) -> Iterator[Finding]:
                 "size",
                 f"a message has {largest:,} octets and the {name} route takes {limit:,} at most",
             )
-
-
-def sources(content: Content, mjml: bool) -> Iterator[Source]:
-    """Yield every template of ``content`` under the name of the file it came from."""
-    yield Source("template.toml, subject", content.subject)
-    if content.list_unsubscribe is not None:
-        yield Source("template.toml, list_unsubscribe", content.list_unsubscribe)
-    for name, value in content.headers.items():
-        yield Source(f"template.toml, headers.{name}", value)
-    if content.html is not None:
-        yield Source("body.mjml" if mjml else "body.html", content.html, markup=True)
-    if content.text is not None:
-        yield Source("body.txt", content.text)
 
 
 def known_fields(attributes: Collection[str]) -> frozenset[str]:

@@ -14,13 +14,13 @@ from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
 from letterbook.control.platform.errors import ArchiveAddressError, RouteError
 from letterbook.control.platform.models import ArchiveAddress, ArchivePolicy, Route, Secret
+from letterbook.control.platform.queries import IDENTITY_SECRET
 from letterbook.control.platform.routes import ROUTES, RouteUrl, check_authorities
 from letterbook.mail.address import address_key, normalise_address
 from letterbook.mail.errors import AddressError
 from letterbook.mail.status import ArchivePolicy as Policy
 from letterbook.sealing import Sealer
 
-IDENTITY_SECRET: Final = "identity"  # noqa: S105 - a name
 _CODE_DIGITS: Final = 8
 
 

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from letterbook.control.platform.models import ArchiveAddress, ArchivePolicy, Route, Secret
 from letterbook.control.platform.routes import ROUTES, RouteUrl
+from letterbook.mail.identity import Identity
 from letterbook.mail.status import ArchivePolicy as Policy
+from letterbook.sealing import Sealer
+
+IDENTITY_SECRET: Final = "identity"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,12 @@ def archive() -> ArchiveView:
 def has_secrets() -> bool:
     """Whether this database holds sealed secrets already."""
     return Secret.objects.exists()
+
+
+def identity(sealer: Sealer) -> Identity:
+    """Return the maker of this platform's message names. Raises SealError."""
+    secret = Secret.objects.get(name=IDENTITY_SECRET)
+    return Identity(sealer.open(IDENTITY_SECRET, bytes(secret.sealed)))
 
 
 def _view(row: Route) -> RouteView:

@@ -31,7 +31,8 @@ CREATE TABLE outbox_part (
     epoch integer NOT NULL DEFAULT 0,
     lease_until timestamptz,
     dated_at timestamptz,  -- the Date of its messages, fixed before the first deposit
-    due_at timestamptz,    -- when there is something to do next; null: nothing, or not started
+    due_at timestamptz,    -- when there is something to send next; null: nothing, or not started
+    owed_at timestamptz,   -- when an owed copy may be brought next
     pending integer NOT NULL DEFAULT 0,
     deposited integer NOT NULL DEFAULT 0,
     sending integer NOT NULL DEFAULT 0,
@@ -91,6 +92,16 @@ CREATE TABLE outbox_reply (
     reply text NOT NULL
 ) PARTITION BY RANGE (delivery_id);
 CREATE INDEX outbox_reply_message ON outbox_reply (delivery_id, ordinal);
+
+-- Hashes beside the one in the message's row, for the rare message that could not be composed again
+-- to the same bytes: the ones before it, or that of a copy brought later.
+CREATE TABLE outbox_generation (
+    delivery_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    generation smallint NOT NULL,
+    sha256 bytea NOT NULL,
+    PRIMARY KEY (delivery_id, ordinal, generation)
+);
 
 CREATE TABLE outbox_exclusion (
     delivery_id bigint NOT NULL,
@@ -212,3 +223,4 @@ CREATE VIEW engine_file AS SELECT sha256, data FROM mailtemplates_blob;
 CREATE VIEW engine_delivery AS
     SELECT id, state, held_route, because, scheduled_at, started_at, valid_until, finished_at
       FROM deliveries_delivery;
+CREATE VIEW engine_audit AS SELECT actor, action, object, after FROM kernel_auditline;

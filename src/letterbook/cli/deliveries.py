@@ -1,0 +1,278 @@
+"""Commands about deliveries."""
+
+import csv
+import dataclasses
+import sys
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import click
+import msgspec
+
+from letterbook.cli.output import (
+    complain,
+    json_option,
+    print_facts,
+    print_json,
+    print_table,
+    progress_bar,
+    stdout,
+)
+from letterbook.cli.probing import probe_route
+from letterbook.cli.session import Session, open_session
+from letterbook.cli.waiting import wait_for
+from letterbook.control.deliveries import queries as deliveries_queries
+from letterbook.control.deliveries.actions import create_delivery, edit_delivery
+from letterbook.control.kernel.errors import ActionError
+from letterbook.control.outbox import actions, queries
+from letterbook.control.outbox.analysis import AnalysisReport, analyze
+from letterbook.control.outbox.freeze import Defaults
+from letterbook.control.outbox.queries import DeliveryView, LogLine
+from letterbook.control.platform import queries as platform
+from letterbook.errors import LetterbookError
+from letterbook.mail.status import DeliveryState
+
+bcc_option = click.option(
+    "--email-bcc/--no-email-bcc", default=None, help="Differ from the template."
+)
+
+
+@click.group()
+def deliveries() -> None:
+    """Deliveries: make, analyse, start, watch."""
+
+
+@deliveries.command("create")
+@click.option("--template", required=True, metavar="NAME")
+@click.option("--list", "lists", required=True, multiple=True, metavar="NAME")
+@click.option("--label", metavar="TEXT")
+@bcc_option
+def create(
+    template: str, lists: tuple[str, ...], label: str | None, email_bcc: bool | None
+) -> None:
+    """Make a delivery from a template. The last line printed is its id."""
+    with open_session() as session:
+        delivery = create_delivery(
+            session.actor, template=template, lists=lists, label=label, email_bcc=email_bcc
+        )
+        click.echo(delivery)
+
+
+@deliveries.command("edit")
+@click.argument("delivery", type=int, metavar="ID")
+@click.option("--label", metavar="TEXT")
+@bcc_option
+def edit(delivery: int, label: str | None, email_bcc: bool | None) -> None:
+    """Change a delivery that has not started; it must be analysed anew."""
+    with open_session() as session:
+        edit_delivery(session.actor, delivery, label=label, email_bcc=email_bcc)
+        click.echo(f"Delivery {delivery} is changed; analyse it again before it starts.")
+
+
+@deliveries.command("analyze")
+@click.argument("delivery", type=int, metavar="ID")
+@json_option
+def analyze_delivery(delivery: int, as_json: bool) -> None:
+    """Work out what a delivery would send, check it, freeze it. Nothing is sent."""
+    with open_session() as session, progress_bar("Analysing", None) as update:
+        _refresh_routes(session)
+        report = analyze(
+            session.actor,
+            delivery,
+            identity=session.identity,
+            defaults=Defaults(session.settings.error_address, session.settings.time_zone),
+            progress=lambda step: update(0, say=f"Analysing: {step}"),
+        )
+    if as_json:
+        state = DeliveryState.EDITING if report.errors else DeliveryState.READY
+        print_json({"id": delivery, "state": state, **msgspec.structs.asdict(report)})
+    else:
+        _print_report(delivery, report)
+    if report.errors:
+        raise ActionError(f"delivery {delivery} cannot start: {len(report.errors)} errors")
+
+
+@deliveries.command("start")
+@click.argument("delivery", type=int, metavar="ID")
+@click.option("--at", metavar="WHEN", help="For example 2026-12-24T08:00, platform time.")
+@click.option("--wait", is_flag=True, help="Return when it is finished, or needs somebody.")
+def start(delivery: int, at: str | None, wait: bool) -> None:
+    """Start a delivery that is ready, now or at a time."""
+    with open_session() as session:
+        when = _read_time(at, session.settings.time_zone) if at else None
+        actions.start(session.actor, delivery, at=when)
+        click.echo(f"Delivery {delivery} {'is scheduled for ' + str(when) if when else 'starts'}.")
+        if wait:
+            view = wait_for(session, delivery)
+            _print_end(view)
+            if view.state in (DeliveryState.FAILED, DeliveryState.PAUSED, DeliveryState.STOPPED):
+                raise ActionError(f"delivery {delivery} is {view.state}: {view.because}")
+
+
+@deliveries.command("pause")
+@click.argument("delivery", type=int, metavar="ID")
+def pause(delivery: int) -> None:
+    """Begin no further message; what is in flight settles."""
+    with open_session() as session:
+        actions.pause(session.actor, delivery)
+        click.echo(f"Delivery {delivery} is paused.")
+
+
+@deliveries.command("resume")
+@click.argument("delivery", type=int, metavar="ID")
+def resume(delivery: int) -> None:
+    """Go on with exactly the rest."""
+    with open_session() as session:
+        actions.resume(session.actor, delivery)
+        click.echo(f"Delivery {delivery} goes on.")
+
+
+@deliveries.command("stop")
+@click.argument("delivery", type=int, metavar="ID")
+def stop(delivery: int) -> None:
+    """Stop for good: what has not begun is cancelled."""
+    with open_session() as session:
+        actions.stop(session.actor, delivery)
+        click.echo(f"Delivery {delivery} is stopped.")
+
+
+@deliveries.command("release")
+@click.argument("delivery", type=int, metavar="ID")
+@click.argument("message", type=int)
+def release(delivery: int, message: int) -> None:
+    """Let a message go whose copy the archive refuses; its copy stays owed."""
+    with open_session() as session:
+        actions.release(session.actor, delivery, message)
+        click.echo(f"Message {message} of delivery {delivery} goes; its copy is owed.")
+
+
+@deliveries.command("list")
+@json_option
+def list_deliveries(as_json: bool) -> None:
+    """List the newest deliveries."""
+    with open_session():
+        found = deliveries_queries.deliveries()
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("id", "label", "state", "template", "Email BCC", "started"),
+        [
+            (
+                each.id,
+                each.label,
+                each.state,
+                each.template,
+                "on" if each.email_bcc else "off",
+                each.started_at,
+            )
+            for each in found
+        ],
+    )
+
+
+@deliveries.command("show")
+@click.argument("delivery", type=int, metavar="ID")
+@json_option
+def show(delivery: int, as_json: bool) -> None:
+    """Show how far a delivery is."""
+    with open_session() as session:
+        view = queries.delivery_view(delivery)
+        window = session.settings.in_flight
+    if as_json:
+        print_json(_as_json(view, window))
+    else:
+        _print_view(view, window)
+
+
+@deliveries.command("log")
+@click.argument("delivery", type=int, metavar="ID")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv")
+def log(delivery: int, form: str) -> None:
+    """Print a line for each message."""
+    with open_session() as session:
+        lines = queries.log(delivery, session.identity)
+        if form == "jsonl":
+            for line in lines:
+                print_json(line)
+            return
+        fields = [field.name for field in dataclasses.fields(LogLine)]
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(fields)
+        writer.writerows([getattr(line, name) for name in fields] for line in lines)
+
+
+def _refresh_routes(session: Session) -> None:
+    """Ask the routes for their SIZE; an analysis goes on without an answer."""
+    for route in platform.routes():
+        try:
+            probe_route(session, route.name)
+        except LetterbookError as error:
+            complain(f"{route.name} route: {error}")
+
+
+def _read_time(text: str, zone: str) -> datetime:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a time such as 2026-12-24T08:00", param_hint="--at"
+        ) from None
+    return when if when.tzinfo else when.replace(tzinfo=ZoneInfo(zone))
+
+
+def _as_json(view: DeliveryView, window: int) -> dict[str, object]:
+    return {
+        "id": view.id,
+        "state": view.state,
+        "held_because": view.because,
+        "target": view.target,
+        "excluded": view.excluded,
+        "messages": view.messages,
+        "copies": view.copies,
+        "window": window,
+        "started_at": view.started_at,
+        "finished_at": view.finished_at,
+    }
+
+
+def _print_report(delivery: int, report: AnalysisReport) -> None:
+    print_facts(
+        [
+            ("target", f"{report.target:,}"),
+            *((f"excluded: {reason}", f"{n:,}") for reason, n in report.excluded.items()),
+            ("messages", f"{report.messages:,}"),
+            ("copies", f"{report.copies:,}"),
+            ("estimated size", f"{report.estimated_bytes:,} octets"),
+        ]
+    )
+    for finding in report.warnings:
+        stdout.print(f"[yellow]warning[/] {finding.rule}: {finding.message}", markup=True)
+    for finding in report.errors:
+        stdout.print(f"[red]error[/] {finding.rule}: {finding.message}", markup=True)
+    if not report.errors:
+        click.echo(f"Ready: letterbook deliveries start {delivery}")
+
+
+def _print_view(view: DeliveryView, window: int) -> None:
+    print_facts(
+        [
+            ("delivery", f"{view.id}: {view.label}"),
+            ("state", f"{view.state}: {view.because}" if view.because else view.state),
+            ("Email BCC", "on" if view.email_bcc else "off"),
+            ("target", f"{view.target:,}"),
+            *((f"excluded: {reason}", f"{n:,}") for reason, n in view.excluded.items()),
+            *((f"messages {status}", f"{n:,}") for status, n in view.messages.items() if n),
+            *((f"copies {status}", f"{n:,}") for status, n in view.copies.items() if n),
+            ("window", window),
+            ("scheduled", view.scheduled_at),
+            ("started", view.started_at),
+            ("finished", view.finished_at),
+        ]
+    )
+
+
+def _print_end(view: DeliveryView) -> None:
+    counts = ", ".join(f"{n:,} {status}" for status, n in view.messages.items() if n)
+    copies = ", ".join(f"{n:,} {status}" for status, n in view.copies.items() if n)
+    click.echo(f"Delivery {view.id} is {view.state}: {counts}; copies: {copies}.")

@@ -1,0 +1,65 @@
+"""The frozen contents of the deliveries under way, compiled once each."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from letterbook.engine.database import Database
+from letterbook.mail.compose import Composer
+from letterbook.mail.content import Content
+from letterbook.mail.identity import Identity
+
+_KEPT: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What a delivery's messages are made of, and how they are retried."""
+
+    composer: Composer
+    error_address: str
+    email_bcc: bool
+    retry_period: timedelta
+    retry_max: int
+
+
+class Contents:
+    """Loads and compiles contents, and keeps those used last."""
+
+    def __init__(self, database: Database, identity: Identity) -> None:
+        self._database = database
+        self._identity = identity
+        self._kept: OrderedDict[int, Frozen] = OrderedDict()
+
+    def __getitem__(self, delivery: int) -> Frozen:
+        """Return the contents of a delivery that is loaded."""
+        return self._kept[delivery]
+
+    async def load(self, delivery: int) -> Frozen:
+        """Return the contents of ``delivery``. Raises TemplateError when it cannot be compiled."""
+        if delivery not in self._kept:
+            self._kept[delivery] = await self._compile(delivery)
+        self._kept.move_to_end(delivery)
+        return self._kept[delivery]
+
+    def trim(self, in_use: set[int]) -> None:
+        """Forget the contents used longest ago, but for those in use."""
+        for delivery in list(self._kept):
+            if len(self._kept) <= _KEPT:
+                return
+            if delivery not in in_use:
+                del self._kept[delivery]
+
+    async def _compile(self, delivery: int) -> Frozen:
+        ((stored, email_bcc, period, most),) = await self._database.fetch(
+            "content", {"delivery": delivery}
+        )
+        content = msgspec.convert(stored, Content)
+        digests = [each.sha256 for each in content.attachments]
+        rows = await self._database.fetch("files", {"digests": digests}) if digests else []
+        files = {sha256: bytes(data) for sha256, data in rows}
+        composer = Composer(delivery, content, files, self._identity)
+        return Frozen(composer, content.error_address, email_bcc, period, most)

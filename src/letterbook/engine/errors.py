@@ -1,0 +1,26 @@
+"""What can go wrong in the engine.
+
+LetterbookError
+└── EngineError
+    ├── SchemaMismatchError     the database has another schema than this release
+    ├── NoRouteError            a route is needed that is not set
+    └── ProbeError              a route's server cannot be used; the message quotes it
+"""
+
+from letterbook.errors import ConfigurationError, LetterbookError
+
+
+class EngineError(LetterbookError):
+    """Something went wrong in the engine."""
+
+
+class SchemaMismatchError(EngineError, ConfigurationError):
+    """The database has another schema than this release needs."""
+
+
+class NoRouteError(EngineError, ConfigurationError):
+    """A route is needed that is not set."""
+
+
+class ProbeError(EngineError):
+    """A route's server cannot be used; the message quotes it."""

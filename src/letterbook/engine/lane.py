@@ -1,0 +1,250 @@
+"""A lane: one SMTP connection that carries letters, one after another, pipelined."""
+
+import asyncio
+from typing import Final, Generic, Protocol, TypeVar, cast
+
+from letterbook.engine.routes import Route
+from letterbook.settings import Settings
+from letterbook.smtp.client import Client
+from letterbook.smtp.errors import NotSupported, UnsafeCommand, UnsafeContent
+from letterbook.smtp.events import (
+    Closing,
+    ContentWanted,
+    Cut,
+    Event,
+    Finished,
+    Phase,
+    Ready,
+    Stage,
+    TlsWanted,
+    Unanswered,
+)
+from letterbook.smtp.extensions import Extensions
+from letterbook.smtp.opening import Tls
+from letterbook.smtp.reply import Reply
+from letterbook.smtp.transaction import Transaction
+
+Cargo = TypeVar("Cargo")
+"""What a lane carries: letters, or a probe's errand."""
+
+_OPENING: Final = frozenset((Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH))
+
+
+class Carrier(Protocol[Cargo]):
+    """What a lane asks of the stage that it works for."""
+
+    def next_letter(self) -> Cargo | None:
+        """The next letter that may begin, or None."""
+
+    def transaction(self, letter: Cargo) -> Transaction:
+        """Its envelope and content."""
+
+    def may_go(self, letter: Cargo) -> bool:
+        """Whether its content may still be written."""
+
+    def finished(self, letter: Cargo, stage: Stage, reply: Reply) -> None:
+        """The server decided."""
+
+    def unsupported(self, letter: Cargo, why: str) -> None:
+        """The server cannot take this letter; nothing was written."""
+
+    def unanswered(self, letter: Cargo, content_written: bool) -> None:
+        """The connection ended first."""
+
+    def hungry(self, lane: "Lane[Cargo]") -> None:
+        """The lane has room and found no letter."""
+
+    def gone(self, lane: "Lane[Cargo]", fault: str | None, opening: bool) -> None:
+        """The lane is of no more use. ``fault``: what was wrong, None for an orderly end."""
+
+
+class Lane(asyncio.Protocol, Generic[Cargo]):
+    """One connection to a route's server. Everything happens in callbacks: no task a letter."""
+
+    def __init__(self, route: Route, settings: Settings, carrier: Carrier[Cargo]) -> None:
+        self.route = route
+        self._settings = settings
+        self._carrier = carrier
+        self._machine = Client(
+            settings.hello,
+            tls=route.tls,
+            credentials=route.credentials,
+            clear_text_auth=route.tls is Tls.NONE,
+        )
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._upgrade: asyncio.Task[None] | None = None
+        self._fault: str | None = None
+        self._opened = False
+        self._gone = False
+        self.heard_at = self._loop.time()
+        """When something last came in or went out (monotonic seconds)."""
+
+    async def open(self) -> None:
+        """Connect; what comes of it is told to the carrier."""
+        timeout = self._settings.connect_timeout.total_seconds()
+        implicit = self.route.tls is Tls.IMPLICIT
+        try:
+            async with asyncio.timeout(timeout):
+                await self._loop.create_connection(
+                    lambda: self,
+                    self.route.host,
+                    self.route.port,
+                    ssl=self.route.tls_context() if implicit else None,
+                    server_hostname=self.route.host if implicit else None,
+                )
+        except TimeoutError:
+            self._end(f"{self.route.shown} does not answer within {timeout:g} s")
+        except OSError as error:
+            self._end(f"{self.route.shown}: {error.strerror or error}")
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._gone:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self._loop.time()
+        self._handle(self._machine.receive(data))
+        self.pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        awaited = self._machine.waiting_for
+        self._handle(self._machine.connection_lost())
+        if awaited is None or awaited is Stage.QUIT:
+            self._end(None)
+        else:
+            self._end(f"{self.route.shown}: connection lost while waiting for {awaited}")
+
+    # What the pool tells.
+
+    def pump(self) -> None:
+        """Begin as many letters as there is room for, and write what there is to write."""
+        while self._machine.can_begin:
+            letter = self._carrier.next_letter()
+            if letter is None:
+                self._carrier.hungry(self)
+                break
+            self._begin(letter)
+        self._flush()
+
+    def quit(self) -> None:
+        """Leave in good order when nothing is under way; else after it."""
+        if self._machine.quit():
+            self._flush()
+        elif self._machine.phase is not Phase.READY:
+            self.abort(None)
+
+    def abort(self, fault: str | None) -> None:
+        """Cut the connection."""
+        self._handle(self._machine.connection_lost())
+        self._end(fault)
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the server offers, once it has been greeted."""
+        return self._machine.extensions
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self._opened and self._machine.waiting_for is None
+
+    def overdue(self, now: float) -> str | None:
+        """Say what the server has left unanswered for too long, if anything."""
+        awaited = self._machine.waiting_for
+        if awaited is None and self._upgrade is None:
+            return None
+        limit = self._limit(awaited)
+        if now - self.heard_at <= limit:
+            return None
+        return f"{self.route.shown}: no reply to {awaited or 'TLS'} within {limit:g} s"
+
+    @property
+    def waits_for_recipient(self) -> bool:
+        """Whether what it waits for comes before DATA."""
+        early = _OPENING | {Stage.MAIL, Stage.RCPT}
+        return self._machine.waiting_for is None or self._machine.waiting_for in early
+
+    # What the machine tells.
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, ContentWanted):
+                letter = cast("Cargo", event.transaction.subject)
+                if self._carrier.may_go(letter):
+                    self._machine.send_content()
+                else:
+                    self._handle(self._machine.withhold())
+            elif isinstance(event, Finished):
+                letter = cast("Cargo", event.transaction.subject)
+                self._carrier.finished(letter, event.stage, event.reply)
+            elif isinstance(event, Unanswered):
+                letter = cast("Cargo", event.transaction.subject)
+                self._carrier.unanswered(letter, event.content_written)
+            else:
+                self._handle_connection(event)
+
+    def _handle_connection(self, event: Event) -> None:
+        if isinstance(event, Ready):
+            self._opened = True
+        elif isinstance(event, TlsWanted):
+            self._upgrade = self._loop.create_task(self._start_tls())
+        elif isinstance(event, Closing):
+            if event.stage is not Stage.QUIT and event.stage is not None:
+                self._fault = f"{self.route.shown}: {event.reason}"
+            if not self._machine.quit():
+                self._end(self._fault)
+        elif isinstance(event, Cut):
+            self._end(f"{self.route.shown}: {event.error}")
+
+    async def _start_tls(self) -> None:
+        assert self._transport is not None
+        self._flush()
+        try:
+            self._transport = await self._loop.start_tls(
+                self._transport,
+                self,
+                self.route.tls_context(),
+                server_hostname=self.route.host,
+                ssl_handshake_timeout=self._settings.connect_timeout.total_seconds(),
+            )
+        except (OSError, TimeoutError) as error:
+            self.abort(f"{self.route.shown}: TLS failed: {error}")
+            return
+        finally:
+            self._upgrade = None
+        self.heard_at = self._loop.time()
+        self._machine.tls_established()
+        self._flush()
+
+    def _begin(self, letter: Cargo) -> None:
+        transaction = self._carrier.transaction(letter)
+        try:
+            self._machine.begin(transaction)
+        except (NotSupported, UnsafeCommand, UnsafeContent) as error:
+            self._carrier.unsupported(letter, str(error))
+
+    def _flush(self) -> None:
+        output = self._machine.take_output()
+        if output and self._transport is not None:
+            self.heard_at = self._loop.time()
+            self._transport.writelines(output)
+
+    def _limit(self, awaited: Stage | None) -> float:
+        if not self._opened:
+            return self._settings.connect_timeout.total_seconds()
+        if awaited is Stage.CONTENT:
+            return self._settings.final_reply_timeout.total_seconds()
+        return self._settings.reply_timeout.total_seconds()
+
+    def _end(self, fault: str | None) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._carrier.gone(self, fault, opening=not self._opened)

@@ -1,0 +1,167 @@
+"""The journey of a part: claim → write → deposit → intent → send → settle.
+
+The stages stream into one another and are shared by all parts of a worker; a part is a job, and
+its job ends when the last of its letters has left the pipeline.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+import structlog
+
+from letterbook.engine.admission import Admission
+from letterbook.engine.brake import Brake
+from letterbook.engine.contents import Contents, Frozen
+from letterbook.engine.database import Database, persist
+from letterbook.engine.deposit import Deposit
+from letterbook.engine.health import Health
+from letterbook.engine.intent import Intent
+from letterbook.engine.leases import Leases
+from letterbook.engine.ledger import Claim, Ledger
+from letterbook.engine.routes import Archive
+from letterbook.engine.send import Send
+from letterbook.engine.settle import Settle
+from letterbook.engine.work import ARCHIVE, RECIPIENTS, Letter, Part, Row, Setback
+from letterbook.engine.write import write
+from letterbook.mail.identity import Identity
+from letterbook.mail.status import CopyStatus
+from letterbook.settings import Settings
+
+_AT_ONCE: Final = 16
+"""Letters to compose before the event loop has its turn: about two milliseconds."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Pipeline:
+    """All stages of one worker."""
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        settings: Settings,
+        identity: Identity,
+        health: dict[str, Health],
+    ) -> None:
+        window = settings.in_flight
+        self._ledger = ledger
+        self._archive: Archive | None = None
+        self._contents = Contents(database, identity)
+        self._admission = Admission(window)
+        self._brakes: set[asyncio.Task[object]] = set()
+        self._database = database
+        self.leases = Leases(ledger, settings.lease)
+        self.settle = Settle(ledger, self._contents, window, landed=self._landed, left=self._left)
+        self.send = Send(
+            health[RECIPIENTS],
+            settings,
+            Brake(self._pull_brake),
+            error_address=self._error_address,
+            settled=self.settle.outcomes.add,
+        )
+        self.intent = Intent(
+            ledger, window, granted=self._granted, dropped=self._left, unknown=self._unknown
+        )
+        self.deposit = Deposit(
+            health[ARCHIVE],
+            settings,
+            identity=identity,
+            error_address=self._error_address,
+            accepted=self._copied,
+            set_back=self.settle.setbacks.add,
+            dropped=self._left,
+        )
+
+        health[ARCHIVE].when_down = self.deposit.pool.flush
+        health[RECIPIENTS].when_down = self.send.pool.flush
+
+    async def carry(self, delivery: int, number: int) -> None:
+        """Take a part through all stages, as far as it may go."""
+        now = asyncio.get_running_loop().time()
+        claim = await self._ledger.claim(delivery, number, now)
+        if claim is None:
+            return
+        log = _log.bind(delivery=delivery, part=number)
+        log.info("part claimed", epoch=claim.part.epoch, due=len(claim.rows))
+        with self.leases.held(claim.part):
+            try:
+                frozen = await persist(self._contents.load, delivery)
+                await self._feed(claim, frozen)
+            finally:
+                await claim.part.emptied()
+                await persist(self._ledger.release, claim.part)
+                self._contents.trim(self.leases.deliveries)
+        log.info("part released", epoch=claim.part.epoch)
+
+    def use(self, archive: Archive) -> None:
+        """Archive at ``archive`` from now on."""
+        self._archive = archive
+        self.deposit.use(archive)
+
+    async def _feed(self, claim: Claim, frozen: Frozen) -> None:
+        """Write the part's letters and put each into the stage it belongs to."""
+        for rows in _chunks(claim.rows):
+            await self._admission.wait(len(rows))
+            if not claim.part.open:
+                return
+            self._admission.enter(len(rows))
+            claim.part.enter(len(rows))
+            self._distribute([self._write(claim.part, row, frozen) for row in rows])
+            await asyncio.sleep(0)
+
+    def _write(self, part: Part, row: Row, frozen: Frozen) -> Letter | Setback:
+        return write(part, row, frozen, self._archive.address if self._archive else None)
+
+    def _distribute(self, written: list[Letter | Setback]) -> None:
+        copies = []
+        for each in written:
+            if isinstance(each, Setback):
+                self.settle.setbacks.add(each)
+            elif each.only_copy or each.copy in (CopyStatus.WAITING, CopyStatus.REFUSED):
+                copies.append(each)
+            else:
+                self.intent.put(each)
+        if copies:
+            self.deposit.put(copies)
+
+    # From stage to stage.
+
+    def _copied(self, letter: Letter) -> None:
+        if letter.only_copy:
+            self.settle.copies.add(letter)
+        else:
+            self.intent.put(letter)
+
+    def _granted(self, letters: list[Letter]) -> None:
+        self._admission.passed(len(letters))
+        self.send.put(letters)
+
+    def _unknown(self, letter: Letter) -> None:
+        """The ledger may have granted it, but it was not begun: that is all there is to settle."""
+        self._admission.passed(1)
+        self.send.given_back(letter)
+
+    def _landed(self, letter: Letter) -> None:
+        self.intent.landed(1)
+        letter.part.leave()
+
+    def _left(self, letter: Letter) -> None:
+        self._admission.passed(1)
+        letter.part.leave()
+
+    def _error_address(self, delivery: int) -> str:
+        return self._contents[delivery].error_address
+
+    def _pull_brake(self, delivery: int, because: str) -> None:
+        _log.warning("brake", delivery=delivery, because=because)
+        values = {"delivery": delivery, "because": because}
+        task = asyncio.ensure_future(persist(self._database.fetch, "brake", values))
+        self._brakes.add(task)
+        task.add_done_callback(self._brakes.discard)
+
+
+def _chunks(rows: list[Row]) -> Iterator[list[Row]]:
+    for start in range(0, len(rows), _AT_ONCE):
+        yield rows[start : start + _AT_ONCE]

@@ -1,0 +1,185 @@
+"""The lanes to one route's server: opened when letters wait, closed when they idle."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from letterbook.engine.health import Health
+from letterbook.engine.lane import Lane
+from letterbook.engine.routes import Route
+from letterbook.engine.work import Letter
+from letterbook.settings import Settings
+from letterbook.smtp.events import Stage
+from letterbook.smtp.reply import Reply
+from letterbook.smtp.transaction import Transaction
+
+_IDLE: Final = 3.0
+"""Seconds after which an idle lane leaves, well before a server would throw it out."""
+
+_CHECK: Final = 0.25
+_STRIKES: Final = 3
+
+
+class Stop(Protocol):
+    """The stage that a pool works for: it knows envelopes and judges replies."""
+
+    def transaction(self, letter: Letter) -> Transaction: ...
+    def may_go(self, letter: Letter) -> bool: ...
+    def finished(self, letter: Letter, stage: Stage, reply: Reply) -> None: ...
+    def unsupported(self, letter: Letter, why: str) -> None: ...
+    def in_doubt(self, letter: Letter) -> None: ...
+    def given_back(self, letter: Letter) -> None: ...
+
+
+class Pool:
+    """Letters that wait for a lane, and the lanes.
+
+    A connection that is lost is no one letter's fault: the letter goes back to the front of the
+    queue. ``strikes_allowed`` such losses in a row, or one that comes before a recipient is
+    named, mean that the route is down.
+    """
+
+    def __init__(
+        self, stop: Stop, health: Health, settings: Settings, *, strikes_allowed: int = _STRIKES
+    ) -> None:
+        self._stop = stop
+        self._health = health
+        self._settings = settings
+        self._strikes_allowed = strikes_allowed
+        self._strikes = 0
+        self._waiting: deque[Letter] = deque()
+        self._lanes: set[Lane[Letter]] = set()
+        self._hungry: dict[Lane[Letter], None] = {}
+        self._opening: set[asyncio.Task[None]] = set()
+        self._route: Route | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def waiting(self) -> int:
+        """Letters that no lane has taken yet."""
+        return len(self._waiting)
+
+    def use(self, route: Route | None) -> None:
+        """Use ``route`` from now on; lanes to another one leave when they are done."""
+        if route == self._route:
+            return
+        self._route = route
+        for lane in list(self._lanes):
+            lane.quit()
+        self._feed()
+
+    def put(self, letters: Iterable[Letter]) -> None:
+        """Take letters to carry."""
+        self._waiting.extend(letters)
+        self._feed()
+
+    def flush(self) -> None:
+        """Give back the letters that may not begin any more."""
+        now = self._loop.time()
+        kept = deque(letter for letter in self._waiting if letter.part.may_begin(now))
+        lost = [letter for letter in self._waiting if not letter.part.may_begin(now)]
+        self._waiting = kept
+        if self._health.is_down:
+            lost, self._waiting = [*lost, *kept], deque()
+        for letter in lost:
+            self._stop.given_back(letter)
+
+    def take_back_older(self, than: float) -> list[Letter]:
+        """Give up the letters that were queued before ``than`` (monotonic seconds)."""
+        letters = []
+        while self._waiting and self._waiting[0].queued_at < than:
+            letters.append(self._waiting.popleft())
+        return letters
+
+    async def run(self) -> None:
+        """Watch over the lanes until cancelled; then leave in good order."""
+        try:
+            while True:
+                await asyncio.sleep(_CHECK)
+                self._check()
+        finally:
+            for task in list(self._opening):
+                task.cancel()
+            for lane in list(self._lanes):
+                lane.quit()
+            for lane in list(self._lanes):
+                lane.abort(None)
+
+    # What lanes ask and tell (see lane.Carrier).
+
+    def next_letter(self) -> Letter | None:
+        now = self._loop.time()
+        while self._waiting and not self._health.is_down:
+            letter = self._waiting.popleft()
+            if letter.part.may_begin(now):
+                return letter
+            self._stop.given_back(letter)
+        return None
+
+    def transaction(self, letter: Letter) -> Transaction:
+        return self._stop.transaction(letter)
+
+    def may_go(self, letter: Letter) -> bool:
+        return self._stop.may_go(letter)
+
+    def finished(self, letter: Letter, stage: Stage, reply: Reply) -> None:
+        if stage is Stage.CONTENT and reply.positive:
+            self._strikes = 0
+        self._stop.finished(letter, stage, reply)
+
+    def unsupported(self, letter: Letter, why: str) -> None:
+        self._stop.unsupported(letter, why)
+
+    def unanswered(self, letter: Letter, content_written: bool) -> None:
+        if content_written:
+            self._stop.in_doubt(letter)
+        else:
+            self._waiting.appendleft(letter)
+
+    def hungry(self, lane: Lane[Letter]) -> None:
+        self._hungry[lane] = None
+
+    def gone(self, lane: Lane[Letter], fault: str | None, opening: bool) -> None:
+        self._lanes.discard(lane)
+        self._hungry.pop(lane, None)
+        if fault is not None:
+            self._strikes += 1
+            if opening or self._strikes >= self._strikes_allowed:
+                self._strikes = 0
+                self._health.down(fault)
+        self._feed()
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        for lane in list(self._lanes):
+            silence = lane.overdue(now)
+            if silence is not None:
+                if lane.waits_for_recipient:
+                    self._health.down(silence)
+                lane.abort(silence)
+            elif lane.idle and now - lane.heard_at > _IDLE:
+                lane.quit()
+        self.flush()
+        self._feed()
+
+    def _feed(self) -> None:
+        """Bring letters and lanes together."""
+        if self._health.is_down:
+            self.flush()
+            return
+        while self._waiting and self._hungry:
+            lane, _ = self._hungry.popitem()
+            lane.pump()
+        self._open_lanes()
+
+    def _open_lanes(self) -> None:
+        if self._route is None:
+            return
+        wanted = min(len(self._waiting), self._settings.connections - len(self._lanes))
+        for _ in range(wanted):
+            lane: Lane[Letter] = Lane(self._route, self._settings, self)
+            self._lanes.add(lane)
+            task = self._loop.create_task(lane.open())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)

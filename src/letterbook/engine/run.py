@@ -1,0 +1,167 @@
+"""The worker: puts the pieces together, runs them, and brings them to rest."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
+
+import procrastinate
+import structlog
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+
+from letterbook.engine.database import LOST, Database
+from letterbook.engine.health import Health
+from letterbook.engine.ledger import Ledger
+from letterbook.engine.pipeline import Pipeline
+from letterbook.engine.routes import load_identity
+from letterbook.engine.sweep import Sweeper
+from letterbook.engine.watch import Watch
+from letterbook.engine.work import ARCHIVE, RECIPIENTS
+from letterbook.sealing import Sealer
+from letterbook.settings import Settings
+
+_QUEUE: Final = "parts"
+_PARTS_AT_ONCE: Final = 4
+"""Parts that one worker carries at a time, so that the end of one does not let the lanes idle."""
+
+_IDLE_CHECK: Final = 0.25
+_Service: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+_log = structlog.get_logger(__name__)
+
+
+async def run_worker(
+    conninfo: str,
+    settings: Settings,
+    sealer: Sealer,
+    *,
+    stop: asyncio.Event,
+    until_idle: bool = False,
+) -> None:
+    """Work until ``stop`` is set, or until there is nothing to do.
+
+    Raises SchemaMismatchError and SealError before anything begins.
+    """
+    async with Database(conninfo) as database:
+        await database.require_schema()
+        worker = Worker(database, settings, sealer)
+        await worker.prepare()
+        await worker.run(stop, until_idle)
+
+
+class Worker:
+    """One worker and its stages."""
+
+    def __init__(self, database: Database, settings: Settings, sealer: Sealer) -> None:
+        self._id = uuid4()
+        self._database = database
+        self._settings = settings
+        self._sealer = sealer
+        self._ledger = Ledger(database, self._id, settings.lease)
+        self._jobs = procrastinate.App(
+            connector=procrastinate.PsycopgConnector(conninfo=database.conninfo, max_size=4)
+        )
+
+    async def prepare(self) -> None:
+        """Load what must be right before anything begins."""
+        identity = await load_identity(self._database, self._sealer)
+        health = {name: Health(name, self._database) for name in (RECIPIENTS, ARCHIVE)}
+        self._pipeline = Pipeline(self._database, self._ledger, self._settings, identity, health)
+        self._watch = Watch(
+            self._id, self._database, self._sealer, self._settings, self._pipeline, health
+        )
+        self._sweeper = Sweeper(self._database, self._ledger, self._settings.lease, self._defer)
+        self._task = self._jobs.task(name="part", queue=_QUEUE)(self._pipeline.carry)
+        await self._watch.look()
+
+    async def run(self, stop: asyncio.Event, until_idle: bool) -> None:
+        """Run all stages; when told to stop, begin nothing and let what is in flight settle."""
+        pipeline = self._pipeline
+        services = (
+            pipeline.deposit.pool.run,
+            pipeline.send.pool.run,
+            pipeline.intent.run,
+            pipeline.settle.outcomes.run,
+            pipeline.settle.setbacks.run,
+            pipeline.settle.copies.run,
+            pipeline.leases.run,
+            self._watch.run,
+        )
+        async with self._jobs.open_async(), _running(services):
+            async with _running((self._sweeper.run, self._sweeper.listen)):
+                carrying = asyncio.create_task(self._carry_parts(stop))
+                if until_idle:
+                    await self._wait_until_idle(stop)
+                    stop.set()
+                await stop.wait()
+            _log.info("draining")
+            pipeline.leases.shut()
+            await carrying
+            await self._database.fetch("forget_workers", {"worker": self._id})
+
+    async def _carry_parts(self, stop: asyncio.Event) -> None:
+        """Take jobs until ``stop``; should the database be lost, take them again afterwards."""
+        while not stop.is_set():
+            working = asyncio.create_task(
+                self._jobs.run_worker_async(
+                    queues=[_QUEUE],
+                    concurrency=_PARTS_AT_ONCE,
+                    install_signal_handlers=False,
+                    fetch_job_polling_interval=1.0,
+                    delete_jobs="always",
+                )
+            )
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not working.done():
+                self._pipeline.leases.shut()
+                working.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectorException, *LOST):
+                await working
+
+    async def _wait_until_idle(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._sweeper.sweep()
+            if not self._pipeline.leases.deliveries and await self._sweeper.is_idle():
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_CHECK):
+                    await stop.wait()
+
+    async def _defer(self, parts: list[tuple[int, int]]) -> None:
+        for delivery, number in parts:
+            job = self._task.configure(queueing_lock=f"part {delivery} {number}")
+            with contextlib.suppress(AlreadyEnqueued):
+                await job.defer_async(delivery=delivery, number=number)
+
+
+@contextlib.asynccontextmanager
+async def _running(services: Sequence[_Service]) -> AsyncIterator[None]:
+    """Run ``services`` inside the block; should one of them fail, the block fails with it."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(service()) for service in services]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def configure_logging(settings: Settings) -> None:
+    """Write structured lines to standard error; no personal data is ever in them."""
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ]
+    )

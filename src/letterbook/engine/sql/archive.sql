@@ -1,0 +1,1 @@
+SELECT version, address, policy FROM engine_archive

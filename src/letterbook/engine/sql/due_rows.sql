@@ -1,0 +1,13 @@
+-- What there is to do in a part: messages that are due, and copies that are still owed.
+SELECT m.ordinal, m.recipient_id, m.address, m.status::text, m.copy::text, m.attempts,
+       m.copy_attempts, m.generation, m.sha256, f.fields
+  FROM outbox_message AS m
+  JOIN outbox_fields AS f USING (delivery_id, ordinal)
+ WHERE m.delivery_id = %(delivery)s
+   AND m.ordinal BETWEEN %(first)s AND %(last)s
+   AND (m.next_attempt_at IS NULL OR m.next_attempt_at <= now())
+   AND (
+        (%(active)s AND m.status IN ('pending', 'deposited', 'deferred'))
+        OR (m.copy = 'owed' AND m.status IN ('sent', 'failed', 'in_doubt'))
+       )
+ ORDER BY m.ordinal

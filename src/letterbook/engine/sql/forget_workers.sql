@@ -1,0 +1,1 @@
+DELETE FROM outbox_worker WHERE id = %(worker)s OR seen_at < now() - interval '1 day'

@@ -1,0 +1,1 @@
+SELECT route, state, because FROM outbox_health

@@ -1,0 +1,1 @@
+SELECT sealed FROM engine_secret WHERE name = %(name)s
