@@ -30,6 +30,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        prepare = import_module("letterbook.control.project.configure").prepare
+        prepare()
         module, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"letterbook.cli.{module}"), cmd_name)
         return command

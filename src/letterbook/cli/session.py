@@ -8,7 +8,7 @@ from letterbook.control.kernel.actor import Actor, command_line_actor
 from letterbook.control.mailtemplates.actions import ensure_native_templates
 from letterbook.control.platform.actions import ensure_secrets
 from letterbook.control.platform.queries import has_secrets, identity
-from letterbook.control.project.configure import configure
+from letterbook.control.project.configure import use_database
 from letterbook.control.project.migrate import migrate, require_schema
 from letterbook.embedded import attach
 from letterbook.mail.identity import Identity
@@ -41,7 +41,7 @@ def open_session(*, migrating: bool = False) -> Iterator[Session]:
     """
     settings = load_settings()
     with _conninfo(settings) as conninfo:
-        configure(conninfo)
+        use_database(conninfo)
         if migrating or settings.database_url is None:
             migrate()
         else:

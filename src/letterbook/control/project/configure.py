@@ -1,28 +1,27 @@
-"""Setting Django up for one process, with the database that this process was given."""
+"""Setting Django up for one process: its apps first, its database as soon as it is known."""
 
+import os
 from typing import Any
 
 import django
 from django.conf import settings
 from psycopg.conninfo import conninfo_to_dict
 
-from letterbook.control.project import settings as declared
 
-
-def configure(conninfo: str) -> None:
-    """Set Django up for the database at ``conninfo`` (a libpq string or URL), once a process."""
-    values: dict[str, Any] = {
-        name: getattr(declared, name) for name in dir(declared) if name.isupper()
-    }
-    values["DATABASES"] = {"default": _database(conninfo)}
-    settings.configure(**values)
+def prepare() -> None:
+    """Load the apps. Django wants this before any module with models is imported."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letterbook.control.project.settings")
     django.setup()
+
+
+def use_database(conninfo: str) -> None:
+    """Use the database at ``conninfo`` (a libpq string or URL), before the first query."""
+    settings.DATABASES["default"].update(_database(conninfo))
 
 
 def _database(conninfo: str) -> dict[str, Any]:
     parts = conninfo_to_dict(conninfo)
     return {
-        "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.pop("dbname", None) or parts.get("user") or "letterbook",
         "USER": parts.pop("user", "") or "",
         "PASSWORD": parts.pop("password", "") or "",

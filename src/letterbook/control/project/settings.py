@@ -1,4 +1,4 @@
-"""What Django is told, the same in every process. ``configure`` adds the database."""
+"""What Django is told, the same in every process. ``configure.use_database`` adds the database."""
 
 from typing import Any
 
