@@ -36,6 +36,7 @@ async def run_errand(route: Route, settings: Settings, transaction: Transaction)
         stage, reply = errand.done.result()
         return Answer(stage, reply, lane.extensions)
     finally:
+        errand.done.cancel()
         lane.quit()
         lane.abort(None)
 

@@ -71,7 +71,9 @@ class Worker:
         self._watch = Watch(
             self._id, self._database, self._sealer, self._settings, self._pipeline, health
         )
-        self._sweeper = Sweeper(self._database, self._ledger, self._settings.lease, self._defer)
+        self._sweeper = Sweeper(
+            self._database, self._ledger, self._id, self._settings.lease, self._defer
+        )
         self._task = self._jobs.task(name="part", queue=_QUEUE)(self._pipeline.carry)
         await self._watch.look()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -25,12 +26,14 @@ class Sweeper:
         self,
         database: Database,
         ledger: Ledger,
+        worker: UUID,
         lease: timedelta,
         defer: Callable[[list[tuple[int, int]]], Awaitable[None]],
     ) -> None:
         """``defer`` makes jobs of parts, given as (delivery, number)."""
         self._database = database
         self._ledger = ledger
+        self._worker = worker
         self._lease = lease
         self._defer = defer
         self._woken = asyncio.Event()
@@ -61,7 +64,7 @@ class Sweeper:
 
     async def is_idle(self) -> bool:
         """Whether nothing is due, held or about to be."""
-        values = {"lease": self._lease, "patience": _PATIENCE}
+        values = {"worker": self._worker, "lease": self._lease, "patience": _PATIENCE}
         ((idle,),) = await self._database.fetch("idle", values)
         return bool(idle)
 

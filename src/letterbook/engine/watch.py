@@ -79,6 +79,7 @@ class Watch:
             if because is None:
                 _log.info("probe passed", route=name)
                 await self._database.fetch("mark_up", {"route": name})
+                self._health[name].learn("up", None)
             else:
                 values = {"route": name, "because": because, "probed": True}
                 await self._database.fetch("mark_down", values)

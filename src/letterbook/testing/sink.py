@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Self, TypeAlias
+from typing import Final, Self, TypeAlias, cast
 
 from letterbook.smtp.reply import Reply
 from letterbook.smtp.server import Server
@@ -111,8 +111,7 @@ class _Connection(asyncio.Protocol):
         self._silent = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base
         self._sink.connections.add(self)
         self._answer()
 

@@ -1,5 +1,6 @@
 -- Whether a worker has nothing to do, now or within the time of a lease. Somebody else's lease may
--- run out and leave its part to us; a route that went down a moment ago may be up in another.
+-- run out and leave its part to us; a route that is down gets
+-- some patience, counted from when we came.
 SELECT NOT EXISTS (
     SELECT
       FROM outbox_part AS p
@@ -11,7 +12,8 @@ SELECT NOT EXISTS (
     SELECT
       FROM engine_delivery AS d
       JOIN outbox_health AS h ON h.route = d.held_route
-     WHERE d.state = 'held' AND h.since > now() - %(patience)s
+      JOIN outbox_worker AS w ON w.id = %(worker)s
+     WHERE d.state = 'held' AND greatest(h.since, w.started_at) > now() - %(patience)s
 ) AND NOT EXISTS (
     SELECT FROM engine_delivery WHERE state = 'scheduled' AND scheduled_at <= now() + %(lease)s
 )
