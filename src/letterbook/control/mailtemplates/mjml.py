@@ -1,18 +1,14 @@
 """MJML to HTML, with Jinja2 inside."""
 
-import re
-from bisect import bisect_right
 from typing import Final
 
 import mrml
 
 from letterbook.control.mailtemplates.errors import MjmlError
-from letterbook.control.mailtemplates.placeholders import JINJA, Placeholders
+from letterbook.control.mailtemplates.placeholders import Placeholders
+from letterbook.control.mailtemplates.structure import Structure
 
-_ELEMENT: Final = re.compile(
-    r"<!--.*?-->|<(?P<close>/?)(?P<name>mj[\w-]*)[^<>]*?(?P<empty>/?)>", re.DOTALL
-)
-_TEXT_ELEMENTS: Final = frozenset(
+_HOLD_TEXT: Final = frozenset(
     (
         "mj-accordion-text", "mj-accordion-title", "mj-button", "mj-navbar-link", "mj-preview",
         "mj-raw", "mj-social-element", "mj-style", "mj-table", "mj-text", "mj-title",
@@ -26,40 +22,17 @@ def to_html(source: str) -> str:
     A tag between two elements, such as an ``{% if %}`` around a section, needs no ``mj-raw``
     around it: it gets one. Raises MjmlError.
     """
-    structure = _Structure(source)
+    structure = Structure(source)
     placeholders = Placeholders()
-    marked = placeholders.take_out(
-        source,
-        lambda mark, at: mark if structure.holds_text(at) else f"<mj-raw>{mark}</mj-raw>",
-    )
+
+    def dress(word: str, _: str, offset: int) -> str:
+        opened = structure.at(offset)
+        if opened is None or _HOLD_TEXT.intersection(opened):
+            return word
+        return f"<mj-raw>{word}</mj-raw>"
+
     try:
-        html = mrml.to_html(marked).content
+        html = mrml.to_html(placeholders.take_out(source, dress)).content
     except OSError as error:  # the only kind that mrml raises
         raise MjmlError(f"body.mjml cannot be read as MJML: {error}") from error
     return placeholders.put_back(html)
-
-
-class _Structure:
-    """Tells for each offset of an MJML text whether text may stand there."""
-
-    def __init__(self, source: str) -> None:
-        self._starts: list[int] = [0]
-        self._text: list[bool] = [False]
-        stack: list[str] = []
-        # A comparison within a Jinja2 tag must not look like the end of an element.
-        for tag in _ELEMENT.finditer(JINJA.sub(lambda each: "x" * len(each[0]), source)):
-            self._add(tag.start(), text=True)  # within a tag or comment: an attribute's value
-            if tag["name"] and not tag["empty"]:
-                if tag["close"]:
-                    if tag["name"] in stack:
-                        del stack[len(stack) - 1 - stack[::-1].index(tag["name"]) :]
-                else:
-                    stack.append(tag["name"])
-            self._add(tag.end(), text=any(name in _TEXT_ELEMENTS for name in stack))
-
-    def holds_text(self, offset: int) -> bool:
-        return self._text[bisect_right(self._starts, offset) - 1]
-
-    def _add(self, offset: int, *, text: bool) -> None:
-        self._starts.append(offset)
-        self._text.append(text)

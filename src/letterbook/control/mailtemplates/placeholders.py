@@ -1,6 +1,6 @@
 """Carrying Jinja2 through tools that know only HTML or MJML.
 
-Each tag of Jinja2 is replaced by a short mark of private-use characters, and put back afterwards.
+Each tag of Jinja2 is replaced by a plain word, and put back afterwards.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 JINJA: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-_MARK: Final = re.compile("\ue000(\\d+)\ue001")
+_WORD: Final = re.compile(r"LetterbookTag(\d+)x")
 
 
 class Placeholders:
@@ -17,17 +17,22 @@ class Placeholders:
     def __init__(self) -> None:
         self._tags: list[str] = []
 
-    def take_out(self, source: str, wrap: Callable[[str, int], str] = lambda mark, _: mark) -> str:
-        """Return ``source`` with marks. ``wrap`` may dress a mark that stands at an offset."""
+    def take_out(self, source: str, dress: Callable[[str, str, int], str]) -> str:
+        """Return ``source`` with a word for each tag, and without comments.
+
+        ``dress`` is given the word, its tag, and the offset where it stood; what it returns takes
+        the tag's place and must hold the word.
+        """
 
         def replace(match: re.Match[str]) -> str:
-            if match[0].startswith("{#"):
+            tag = match[0]
+            if tag.startswith("{#"):
                 return ""
-            self._tags.append(match[0])
-            return wrap(f"\ue000{len(self._tags) - 1}\ue001", match.start())
+            self._tags.append(tag)
+            return dress(f"LetterbookTag{len(self._tags) - 1}x", tag, match.start())
 
         return JINJA.sub(replace, source)
 
     def put_back(self, text: str) -> str:
-        """Return ``text`` with the tags in the place of the marks."""
-        return _MARK.sub(lambda match: self._tags[int(match[1])], text)
+        """Return ``text`` with the tags in the place of their words."""
+        return _WORD.sub(lambda match: self._tags[int(match[1])], text)
