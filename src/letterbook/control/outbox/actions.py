@@ -144,10 +144,7 @@ def _begin(delivery: Delivery) -> None:
 
 def _make_due(delivery_id: int) -> None:
     with cursor() as db:
-        db.execute(
-            "UPDATE outbox_part SET due_at = least(due_at, now()) WHERE delivery_id = %s",
-            [delivery_id],
-        )
+        db.execute(statement("outbox", "make_due"), {"delivery": delivery_id})
 
 
 def _require(delivery: Delivery, states: tuple[DeliveryState, ...], what: str) -> None:

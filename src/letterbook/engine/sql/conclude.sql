@@ -1,23 +1,24 @@
--- Deliveries in which nothing is left to do, or only deferred messages remain.
+-- Deliveries in which nothing is left to do, or only deferred messages remain. Locked as in
+-- keep_holds.sql.
 WITH tally AS (
-    SELECT p.delivery_id,
-           sum(p.pending + p.deposited) AS waiting,
-           sum(p.sending) AS flying,
-           sum(p.deferred) AS deferred
+    SELECT p.delivery_id AS id,
+           CASE WHEN sum(p.pending + p.deposited) > 0 THEN 'sending'
+                WHEN sum(p.deferred) > 0 THEN 'retrying'
+                ELSE 'finished' END AS state
       FROM outbox_part AS p
       JOIN engine_delivery AS d ON d.id = p.delivery_id
      WHERE d.state IN ('sending', 'retrying')
   GROUP BY p.delivery_id
+    HAVING sum(p.sending) = 0
+), changing AS MATERIALIZED (
+    SELECT d.id, t.state
+      FROM engine_delivery AS d JOIN tally AS t USING (id)
+     WHERE d.state IN ('sending', 'retrying') AND d.state <> t.state
+     ORDER BY d.id
+       FOR NO KEY UPDATE OF d
 )
 UPDATE engine_delivery AS d
-   SET state = CASE WHEN t.waiting > 0 THEN 'sending'
-                    WHEN t.deferred > 0 THEN 'retrying'
-                    ELSE 'finished' END,
-       finished_at = CASE WHEN t.waiting = 0 AND t.deferred = 0 THEN now() END
-  FROM tally AS t
- WHERE d.id = t.delivery_id
-   AND d.state IN ('sending', 'retrying')
-   AND t.flying = 0
-   AND d.state <> CASE WHEN t.waiting > 0 THEN 'sending'
-                       WHEN t.deferred > 0 THEN 'retrying'
-                       ELSE 'finished' END
+   SET state = changing.state,
+       finished_at = CASE WHEN changing.state = 'finished' THEN now() END
+  FROM changing
+ WHERE d.id = changing.id

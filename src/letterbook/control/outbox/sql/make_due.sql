@@ -1,0 +1,13 @@
+-- tables: outbox_part
+-- There is something to do in every part. Locked in their order, as everywhere.
+WITH locked AS MATERIALIZED (
+    SELECT number FROM outbox_part
+     WHERE delivery_id = %(delivery)s
+     ORDER BY number
+       FOR NO KEY UPDATE
+)
+UPDATE outbox_part AS p
+   SET due_at = least(p.due_at, now())
+  FROM locked
+ WHERE p.delivery_id = %(delivery)s
+   AND p.number = locked.number
