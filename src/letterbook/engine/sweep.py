@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from letterbook.engine.database import CHANNEL, LOST, Database
+from letterbook.engine.database import CHANNEL, LOST, Database, statement
 from letterbook.engine.ledger import Ledger
 
 _PERIOD: Final = 0.5
@@ -57,10 +57,17 @@ class Sweeper:
         await self._ledger.reap()
         await self._database.fetch("begin_scheduled", {})
         await self._database.fetch("keep_holds", {})
-        await self._database.fetch("conclude", {})
+        await self._conclude()
         parts = await self._database.fetch("due_parts", {"limit": _AT_ONCE})
         if parts:
             await self._defer([(delivery, number) for delivery, number in parts])
+
+    async def _conclude(self) -> None:
+        async with self._database.connection() as db, db.transaction():
+            cursor = await db.execute(statement("conclusive"))
+            deliveries = [delivery for (delivery,) in await cursor.fetchall()]
+            if deliveries:
+                await db.execute(statement("conclude"), {"deliveries": deliveries})
 
     async def is_idle(self) -> bool:
         """Whether nothing is due, held or about to be."""

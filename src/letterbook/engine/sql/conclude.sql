@@ -1,24 +1,18 @@
--- Deliveries in which nothing is left to do, or only deferred messages remain. Locked as in
--- keep_holds.sql.
+-- Nothing is left to do, or only deferred messages remain. The tallies are added up once more, now
+-- that the deliveries are locked.
 WITH tally AS (
-    SELECT p.delivery_id AS id,
-           CASE WHEN sum(p.pending + p.deposited) > 0 THEN 'sending'
-                WHEN sum(p.deferred) > 0 THEN 'retrying'
+    SELECT delivery_id AS id,
+           CASE WHEN sum(pending + deposited) > 0 THEN 'sending'
+                WHEN sum(deferred) > 0 THEN 'retrying'
                 ELSE 'finished' END AS state
-      FROM outbox_part AS p
-      JOIN engine_delivery AS d ON d.id = p.delivery_id
-     WHERE d.state IN ('sending', 'retrying')
-  GROUP BY p.delivery_id
-    HAVING sum(p.sending) = 0
-), changing AS MATERIALIZED (
-    SELECT d.id, t.state
-      FROM engine_delivery AS d JOIN tally AS t USING (id)
-     WHERE d.state IN ('sending', 'retrying') AND d.state <> t.state
-     ORDER BY d.id
-       FOR NO KEY UPDATE OF d
+      FROM outbox_part
+     WHERE delivery_id = ANY (%(deliveries)s::bigint[])
+  GROUP BY delivery_id
+    HAVING sum(sending) = 0
 )
 UPDATE engine_delivery AS d
-   SET state = changing.state,
-       finished_at = CASE WHEN changing.state = 'finished' THEN now() END
-  FROM changing
- WHERE d.id = changing.id
+   SET state = tally.state,
+       finished_at = CASE WHEN tally.state = 'finished' THEN now() END
+  FROM tally
+ WHERE d.id = tally.id
+   AND d.state IN ('sending', 'retrying')
