@@ -244,7 +244,7 @@ class House:
 
     @in_django
     def analyze(self, delivery: int) -> AnalysisReport:
-        defaults = Defaults(self.settings.error_address, self.settings.time_zone)
+        defaults = Defaults.of(self.settings)
         return analyze(ACTOR, delivery, identity=self.identity, defaults=defaults)
 
     @in_django

@@ -7,15 +7,18 @@ unreadable setting stops the start. ``docs/reference/settings.md`` is made from 
 
 import difflib
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from letterbook.duration import format_duration, parse_duration
 from letterbook.errors import ConfigurationError, LetterbookError
+from letterbook.mail.address import normalise_address
 from letterbook.toml import TomlError, read_toml
 
 PREFIX: Final = "LETTERBOOK_"
@@ -71,6 +74,24 @@ def _choice(*words: str) -> Callable[[object], str]:
     return read
 
 
+def _web_address(value: object) -> str:
+    text = _text(value).rstrip("/")
+    if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", text):
+        raise ValueError("it must be an address such as https://letters.example.com")
+    return text
+
+
+def _zone(value: object) -> str:
+    try:
+        return ZoneInfo(_text(value)).key
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("it must be a time zone such as Europe/Madrid") from None
+
+
+def _address(value: object) -> str:
+    return normalise_address(_text(value))
+
+
 def _setting(
     sentence: str,
     read: Callable[[object], Any],
@@ -113,7 +134,7 @@ class Settings:
     )
     error_address: str | None = _setting(
         "Address that bounces come back to when a template names none (MAIL FROM).",
-        _text,
+        _address,
         shown="the sender's address",
     )
     hello: str = _setting(
@@ -121,11 +142,11 @@ class Settings:
     )
     base_url: str = _setting(
         "Address under which recipients reach this platform's public pages.",
-        _text,
+        _web_address,
         default="http://localhost:8000",
     )
     time_zone: str = _setting(
-        "Time zone of the platform, as in the IANA database.", _text, default="UTC"
+        "Time zone of the platform, as in the IANA database.", _zone, default="UTC"
     )
     language: str = _setting(
         "Language of the platform and of a recipient who has none.",

@@ -22,6 +22,9 @@ _COMMANDS: Final = {
     "worker": ("worker", "Send what is due."),
 }
 
+_WITHOUT_DJANGO: Final = {"worker"}
+"""Commands that a host with the extra ``engine`` alone can run."""
+
 
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -30,8 +33,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        prepare = import_module("letterbook.control.project.configure").prepare
-        prepare()
+        if cmd_name not in _WITHOUT_DJANGO:
+            import_module("letterbook.control.project.configure").prepare()
         module, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"letterbook.cli.{module}"), cmd_name)
         return command

@@ -80,7 +80,7 @@ def analyze_delivery(delivery: int, as_json: bool) -> None:
             session.actor,
             delivery,
             identity=session.identity,
-            defaults=Defaults(session.settings.error_address, session.settings.time_zone),
+            defaults=Defaults.of(session.settings),
             progress=lambda step: update(0, say=f"Analysing: {step}"),
         )
     if as_json:

@@ -130,7 +130,7 @@ class Demo:
             SYSTEM,
             delivery,
             identity=identity(self._sealer),
-            defaults=Defaults(None, self.settings.time_zone),
+            defaults=Defaults.of(self.settings),
         )
         self._step("Analysing the delivery", 1, 1)
         if report.errors:

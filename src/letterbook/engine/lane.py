@@ -96,7 +96,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         except TimeoutError:
             self._end(f"{self.route.shown} does not answer within {timeout:g} s")
         except OSError as error:
-            self._end(f"{self.route.shown}: {error.strerror or error or type(error).__name__}")
+            words = error.strerror or str(error) or type(error).__name__
+            self._end(f"{self.route.shown}: {words}")
 
     # What the event loop tells.
 

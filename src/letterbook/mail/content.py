@@ -43,6 +43,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     list_unsubscribe: str | None
     attachments: tuple[Attachment, ...]
     field_types: dict[str, FieldType]
+    base_url: str
+    language: str
     time_zone: str
 
 

@@ -12,6 +12,7 @@ from letterbook.mail.address import normalise_address
 from letterbook.mail.compose import COMPOSER_VERSION
 from letterbook.mail.content import Attachment, Content, FieldType
 from letterbook.mail.template import Source, inspect
+from letterbook.settings import Settings
 
 MJML = "mjml"
 
@@ -21,7 +22,13 @@ class Defaults:
     """What the platform adds where a template says nothing."""
 
     error_address: str | None
+    base_url: str
+    language: str
     time_zone: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Defaults":
+        return cls(settings.error_address, settings.base_url, settings.language, settings.time_zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,8 @@ def make_content(
         list_unsubscribe=options.list_unsubscribe,
         attachments=_attachments(delivery, bodies),
         field_types=types,
+        base_url=defaults.base_url,
+        language=defaults.language,
         time_zone=defaults.time_zone,
     )
 

@@ -17,9 +17,18 @@ _SAMPLE: Final = 64 * 1024
 _DELIMITERS: Final = ",;\t|"
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like the next
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_WESTERN: Final = "cp1252"
+_EASTERN: Final = ("cp1250", "iso8859_2", "cp1257")
+_GUESSES: Final = (
+    *_EASTERN, "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030",
+    "big5", "cp949",
+)  # fmt: skip
+"""What programs write today; with all that Python knows, short texts look like anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,9 @@ def detect_format(path: Path) -> Format:
             encoding = _encoding(file, sample)
     except OSError as error:
         raise ImportFileError(f"cannot read {path}: {error.strerror}") from error
-    if not sample.strip():
-        raise ImportFileError(f"{path} is empty; it needs a header row and a row a recipient")
     text = codecs.getincrementaldecoder(encoding)("replace").decode(sample)
+    if not text.strip():
+        raise ImportFileError(f"{path} is empty; it needs a header row and a row a recipient")
     return Format(encoding, _delimiter(text))
 
 
@@ -84,6 +93,8 @@ def _encoding(file: BinaryIO, sample: bytes) -> str:
     for bom, name in _BOMS:
         if sample.startswith(bom):
             return name
+    if sample[:2].count(0) == 1:  # the title of a column hardly begins with NUL
+        return "utf-16-be" if sample[0] == 0 else "utf-16-le"
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         decoder.decode(sample)
@@ -91,9 +102,22 @@ def _encoding(file: BinaryIO, sample: bytes) -> str:
             decoder.decode(block)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        guess = charset_normalizer.from_bytes(_beyond_ascii(file, sample)).best()
-        return guess.encoding if guess else "cp1252"
+        return _guess(_beyond_ascii(file, sample))
     return "utf-8"
+
+
+def _guess(octets: bytes) -> str:
+    """Return the likeliest encoding.
+
+    Names and towns tell Western from Eastern European badly: it is Western unless that looks worse.
+    """
+    western, other = (
+        charset_normalizer.from_bytes(octets, cp_isolation=list(names)).best()
+        for names in ((_WESTERN,), _GUESSES)
+    )
+    if western and (other is None or (other.encoding in _EASTERN and western.chaos <= other.chaos)):
+        return _WESTERN
+    return other.encoding if other else _WESTERN
 
 
 def _beyond_ascii(file: BinaryIO, sample: bytes) -> bytes:
@@ -107,7 +131,7 @@ def _beyond_ascii(file: BinaryIO, sample: bytes) -> bytes:
 
 def _delimiter(text: str) -> str:
     """Return the delimiter that splits the first rows most evenly."""
-    lines = text.splitlines()[:20]
+    lines = [line for line in text.splitlines() if line.strip()][:20]
 
     def evenness(delimiter: str) -> tuple[int, int]:
         widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
