@@ -17,7 +17,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 # The main job: sample data, every copy first, every promise compared.
 demo: $(STAMP)
-	$(BIN)/letterbook demo $(DEMO)
+	$(BIN)/letterbook demo --once $(DEMO)
 
 # Small seeded forms of every promise, against real servers.
 test: $(STAMP)
