@@ -100,7 +100,7 @@ def main() -> int:
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
     if stale:
-        print(f"docs/reference is out of step: {', '.join(stale)}; run scripts/reference.py")  # noqa: T201
+        print(f"docs/reference is out of step: {', '.join(stale)}; run scripts/reference.py")
     return 1 if stale else 0
 
 

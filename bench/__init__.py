@@ -1,0 +1,1 @@
+"""Full-size measurements. ``make bench`` runs them all; results go to docs/results/."""

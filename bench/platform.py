@@ -1,0 +1,184 @@
+"""A platform to measure: an embedded database, and workers in processes of their own."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from letterbook.control.project.configure import prepare
+
+prepare()  # Django wants this before any module with models is imported
+
+from letterbook.control.deliveries.actions import create_delivery  # noqa: E402
+from letterbook.control.kernel.actor import SYSTEM  # noqa: E402
+from letterbook.control.mailtemplates.actions import (  # noqa: E402
+    add_template,
+    ensure_native_templates,
+)
+from letterbook.control.mailtemplates.folder import TemplateFolder  # noqa: E402
+from letterbook.control.mailtemplates.options import Options, Sender  # noqa: E402
+from letterbook.control.outbox.actions import start  # noqa: E402
+from letterbook.control.outbox.analysis import AnalysisReport, analyze  # noqa: E402
+from letterbook.control.outbox.freeze import Defaults  # noqa: E402
+from letterbook.control.outbox.queries import DeliveryView, delivery_view  # noqa: E402
+from letterbook.control.platform.actions import (  # noqa: E402
+    ensure_secrets,
+    set_archive_address,
+    set_route,
+)
+from letterbook.control.platform.queries import identity  # noqa: E402
+from letterbook.control.platform.routes import RouteUrl  # noqa: E402
+from letterbook.control.project.configure import use_database  # noqa: E402
+from letterbook.control.project.migrate import migrate  # noqa: E402
+from letterbook.embedded import Database, attach  # noqa: E402
+from letterbook.mail.status import DeliveryState  # noqa: E402
+from letterbook.sealing import load_sealer  # noqa: E402
+from letterbook.settings import PREFIX, Settings  # noqa: E402
+
+ARCHIVE_ADDRESS: Final = "archive@vault.example"
+_ENDED: Final = (
+    DeliveryState.FINISHED,
+    DeliveryState.RETRYING,
+    DeliveryState.PAUSED,
+    DeliveryState.FAILED,
+)
+
+
+@dataclass
+class Process:
+    """A child process, and what it has used so far."""
+
+    popen: "subprocess.Popen[bytes]"
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time, user and system."""
+        parts = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def peak_mib(self) -> float:
+        """The most resident memory it ever had, in MiB."""
+        status = Path(f"/proc/{self.popen.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+
+
+class Platform:
+    """An installation in a temporary folder."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.settings = Settings(data=folder)
+        self.database = database
+        self._sealer = load_sealer(self.settings, may_create=True)
+        use_database(database.conninfo())
+        migrate()
+        ensure_native_templates()
+        ensure_secrets(self._sealer)
+
+    def set_routes(self, recipients: int, archive: int) -> None:
+        for name, port in (("recipients", recipients), ("archive", archive)):
+            url = RouteUrl.parse(f"smtp://127.0.0.1:{port}")
+            set_route(SYSTEM, self._sealer, name, url, ca=None, insecure=False)
+        set_archive_address(SYSTEM, ARCHIVE_ADDRESS, is_recipient=lambda _: False, trust=True)
+
+    def template(self, name: str, html: str, *, email_bcc: bool, text: str | None = None) -> None:
+        options = Options(
+            label=name,
+            subject="{{ recipient.first_name }}, your offer",
+            email_bcc=email_bcc,
+            sender=Sender(address="news@example.com"),
+            format="html" if text is None else "multipart",
+        )
+        folder = TemplateFolder(name, options, "html", html, text, ())
+        add_template(SYSTEM, folder)
+
+    def analyzed(self, template: str, list_name: str) -> tuple[int, AnalysisReport]:
+        delivery = create_delivery(SYSTEM, template=template, lists=[list_name])
+        report = analyze(
+            SYSTEM,
+            delivery,
+            identity=identity(self._sealer),
+            defaults=Defaults.of(self.settings),
+        )
+        assert not report.errors, report.errors
+        return delivery, report
+
+    @contextmanager
+    def worker(self, **settings: object) -> Iterator[Process]:
+        """A worker in a process of its own."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+        environment[f"{PREFIX}DATA"] = str(self.settings.data)
+        environment |= {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.items()}
+        command = [sys.executable, "-m", "letterbook", "worker"]
+        log = self.settings.data / "worker.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        try:
+            yield Process(process)
+        finally:
+            process.terminate()
+            process.wait()
+
+    def send(self, delivery: int, progress: Callable[[DeliveryView], None]) -> DeliveryView:
+        """Start the delivery and wait for its end; workers must be running."""
+        start(SYSTEM, delivery)
+        while (view := delivery_view(delivery)).state not in _ENDED:
+            progress(view)
+            time.sleep(0.1)
+        return view
+
+
+@contextmanager
+def open_platform() -> Iterator[Platform]:
+    """An installation that leaves nothing behind."""
+    with tempfile.TemporaryDirectory(prefix="letterbook-bench-") as folder:
+        data = Path(folder)
+        with attach(data) as database:
+            yield Platform(data, database)
+
+
+@contextmanager
+def discarding_sink() -> Iterator[int]:
+    """Postfix's smtp-sink, which takes everything and keeps nothing; yields its port."""
+    port = free_port()
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    with running(["/usr/sbin/smtp-sink", *user, f"127.0.0.1:{port}", "1000"]):
+        _wait_for(port)
+        yield port
+
+
+def free_port() -> int:
+    """A port of loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(200):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+@contextmanager
+def running(command: list[str], **more: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that is ended with the block."""
+    process = subprocess.Popen(command, **more)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
