@@ -27,7 +27,10 @@ def parse_duration(text: str) -> timedelta:
             f"{text!r} is not a length of time; write a number and a unit, such as 30s, 1h or 5d"
         )
     number, unit = match.groups()
-    return timedelta(seconds=float(number) * _SECONDS[unit])
+    try:
+        return timedelta(seconds=float(number) * _SECONDS[unit])
+    except OverflowError:
+        raise DurationError(f"{text!r} is too long a time") from None
 
 
 def format_duration(duration: timedelta) -> str:
@@ -36,4 +39,4 @@ def format_duration(duration: timedelta) -> str:
     for unit in ("d", "h", "m"):
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{int(seconds // _SECONDS[unit])}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"

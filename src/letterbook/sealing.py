@@ -41,7 +41,7 @@ class Sealer:
         nonce, box = sealed[:_NONCE_LENGTH], sealed[_NONCE_LENGTH:]
         try:
             return self._cipher.decrypt(nonce, box, name.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: too short to be sealed by us
             raise SealError(
                 f"the secret {name!r} in the database was sealed with another key; give every "
                 "host the key of the first one (LETTERBOOK_SEAL_KEY or LETTERBOOK_SEAL_KEY_FILE)"
@@ -67,12 +67,15 @@ def load_sealer(settings: Settings, *, may_create: bool) -> Sealer:
             ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SealError(f"cannot read the key in {path}: {error}") from error
-    return Sealer(_create(path))
+    try:
+        return Sealer(_create(path))
+    except OSError as error:
+        raise SealError(f"cannot write the key to {path}: {error.strerror}") from error
 
 
 def _create(path: Path) -> bytes:
     key = secrets.token_bytes(KEY_LENGTH)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
         file.write(base64.b64encode(key) + b"\n")

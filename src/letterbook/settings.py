@@ -34,8 +34,8 @@ def default_data_folder() -> Path:
     """``/var/lib/letterbook`` for root, else the user's data folder; never the current folder."""
     if os.geteuid() == 0:
         return Path("/var/lib/letterbook")
-    home = os.environ.get("XDG_DATA_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "share") / "letterbook"
+    home = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (home if home.is_absolute() else Path.home() / ".local" / "share") / "letterbook"
 
 
 def _text(value: object) -> str:
@@ -45,7 +45,10 @@ def _text(value: object) -> str:
 
 
 def _path(value: object) -> Path:
-    return Path(_text(value)).expanduser().absolute()
+    try:
+        return Path(_text(value)).expanduser().absolute()
+    except RuntimeError as error:  # ~somebody, who is unknown here
+        raise ValueError(str(error)) from error
 
 
 def _whole(lowest: int, highest: int) -> Callable[[object], int]:
@@ -84,7 +87,7 @@ def _web_address(value: object) -> str:
 def _zone(value: object) -> str:
     try:
         return ZoneInfo(_text(value)).key
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones
         raise ValueError("it must be a time zone such as Europe/Madrid") from None
 
 
@@ -99,11 +102,12 @@ def _setting(
     default: object = None,
     factory: Callable[[], object] | None = None,
     shown: str | None = None,
+    secret: bool = False,
 ) -> Any:
     metadata = {"sentence": sentence, "read": read, "shown": shown}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +124,13 @@ class Settings:
         "PostgreSQL (14 or newer) to use instead of the embedded one, as a postgresql:// URL.",
         _text,
         shown="the embedded PostgreSQL",
+        secret=True,
     )
     seal_key: str | None = _setting(
         "Key that seals the secrets in the database: 32 bytes in base64, the same on every host.",
         _text,
         shown="the one in seal_key_file",
+        secret=True,
     )
     seal_key_file: Path | None = _setting(
         "File with the key that seals the secrets; made on the first start with the embedded "
@@ -228,7 +234,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Found]:
 
 def _from_file(environ: Mapping[str, str], data: Path) -> dict[str, _Found]:
     named = environ.get(CONFIG_VARIABLE)
-    path = Path(named).expanduser() if named else data / CONFIG_FILE
+    path = _config_file(named) if named else data / CONFIG_FILE
     try:
         document = read_toml(path)
     except FileNotFoundError:
@@ -243,6 +249,13 @@ def _from_file(environ: Mapping[str, str], data: Path) -> dict[str, _Found]:
         _require_known(name, where)
         found[name] = _Found(value, where)
     return found
+
+
+def _config_file(named: str) -> Path:
+    try:
+        return _path(named)
+    except ValueError as error:
+        raise SettingsError(f"{CONFIG_VARIABLE} cannot be used: {error}") from error
 
 
 def _require_known(name: str, where: str) -> None:

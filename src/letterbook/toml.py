@@ -5,9 +5,14 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from letterbook.errors import LetterbookError
+
+_KEY: Final = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
+_PATH: Final = rf"(?P<path>{_KEY}(?:\s*\.\s*{_KEY})*)"
+_HEADER: Final = re.compile(rf"\s*\[{{1,2}}\s*{_PATH}\s*\]{{1,2}}\s*(?:#.*)?")
+_ENTRY: Final = re.compile(rf"\s*{_PATH}\s*=")
 
 
 class TomlError(LetterbookError):
@@ -24,19 +29,25 @@ class TomlDocument:
 
     def line(self, keys: Sequence[str]) -> int:
         """Return the line, from 1, on which ``keys`` (``("retries", "max")``) stands, or 1."""
-        tables, key = list(keys[:-1]), keys[-1]
-        current: list[str] = []
-        best = 1
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-                current = [part.strip(" \"'") for part in header[1].split(".")]
-                if current == list(keys):
-                    return number
-                if current == tables:
-                    best = number
-            elif current == tables and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+        wanted = tuple(keys)
+        table: tuple[str, ...] = ()
+        best, depth = 1, 0
+        for number, line in enumerate(self.text.split("\n"), 1):
+            if header := _HEADER.fullmatch(line):
+                found = table = _parts(header["path"])
+            elif entry := _ENTRY.match(line):
+                found = (*table, *_parts(entry["path"]))
+            else:
+                continue
+            if found[: len(wanted)] == wanted:
                 return number
+            if len(found) > depth and wanted[: len(found)] == found:  # an outer or inline table
+                best, depth = number, len(found)
         return best
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in re.findall(_KEY, path))
 
 
 def read_toml(path: Path) -> TomlDocument:
@@ -46,9 +57,9 @@ def read_toml(path: Path) -> TomlDocument:
         return TomlDocument(path, text, tomllib.loads(text))
     except FileNotFoundError:
         raise
-    except tomllib.TOMLDecodeError as error:
-        raise TomlError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise TomlError(f"{path} is not in UTF-8 (byte {error.start + 1})") from error
+    except (ValueError, RecursionError) as error:  # bad TOML; too many digits; too deep
+        raise TomlError(f"{path}: {error}") from error
     except OSError as error:
         raise TomlError(f"cannot read {path}: {error.strerror}") from error

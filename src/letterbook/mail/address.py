@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 import email_validator
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 from letterbook.mail.errors import AddressError
 
@@ -19,6 +20,8 @@ _PLAIN: Final = re.compile(
 )
 _LONGEST_LOCAL: Final = 64
 _LONGEST: Final = 254
+_ROLES: Final = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
+"""Names whose case says nothing (RFC 2142), such as INFO."""
 
 
 def normalise_address(text: str) -> str:
@@ -29,12 +32,15 @@ def normalise_address(text: str) -> str:
     """
     text = text.strip()
     plain = _PLAIN.fullmatch(text)
-    if plain and "xn--" not in text and _short_enough(plain["local"], plain["domain"]):
-        return f"{plain['local']}@{plain['domain'].lower()}"
+    if plain and _short_enough(plain["local"], plain["domain"]):
+        local, domain = plain["local"], plain["domain"].lower()
+        if "xn--" not in domain:
+            return f"{local.lower() if local.lower() in _ROLES else local}@{domain}"
     try:
         checked = email_validator.validate_email(
             text,
             allow_quoted_local=True,
+            strict=True,
             check_deliverability=False,
             test_environment=True,
         )

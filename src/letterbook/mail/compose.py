@@ -29,6 +29,10 @@ COMPOSER_VERSION: Final = 1
 
 _CRLF: Final = b"\r\n"
 _URL_SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
+_URL: Final = re.compile(r"https?://[^/?#]+|mailto:[^?@]+@", re.IGNORECASE)
+"""How an address to unsubscribe at begins: it must say where."""
+
+_CONTENT_ID_SAFE: Final = "!#$%&'()*+,/:;=?@[]^`{|}~"
 _LONGEST_URL: Final = 900
 _BASE64_LINE: Final = 57
 """Octets that make a line of 76 characters (RFC 2045, 6.8)."""
@@ -75,6 +79,7 @@ class Composer:
         self._delivery = delivery
         self._identity = identity
         self._domain = domain_of(content.sender)
+        self._language = content.language
         self._zone = ZoneInfo(content.time_zone)
         self._dates: dict[datetime, bytes] = {}
         self._types: Mapping[str, FieldType] = content.field_types
@@ -113,13 +118,13 @@ class Composer:
         """
         values = typed_values(addressee.fields, self._types)
         values["id"], values["email"] = addressee.recipient_id, addressee.address
-        self._clock.start()
-        bodies = {
-            slot: encoder.encode(program.pieces(values))
-            for slot, (program, encoder) in self._bodies.items()
-        }
-        header = self._header(addressee, values, date)
-        self._clock.check()
+        values.setdefault("language", self._language)
+        with self._clock.running():
+            bodies = {
+                slot: encoder.encode(program.pieces(values))
+                for slot, (program, encoder) in self._bodies.items()
+            }
+            header = self._header(addressee, values, date)
         body = (each if isinstance(each, bytes) else bodies[each] for each in self._body)
         message = b"".join((header, self._mime, *body))
         return message if message.endswith(_CRLF) else message + _CRLF
@@ -180,15 +185,19 @@ def _text_part(subtype: str, slot: _Slot) -> _Part:
 
 def _file_part(attachment: Attachment, data: bytes) -> _Part:
     disposition = "inline" if attachment.inline else "attachment"
+    content_type = attachment.content_type
+    if content_type.startswith(("message/", "multipart/")):  # may not be in base64 (RFC 2045, 6.4)
+        content_type = "application/octet-stream"
     header = (
-        f"Content-Type: {attachment.content_type}\r\n"
+        f"Content-Type: {content_type}\r\n"
         "Content-Transfer-Encoding: base64\r\n"
         f"Content-Disposition: {disposition}; {_filename(attachment.name)}\r\n"
     )
     if attachment.inline:
-        header += f"Content-ID: <{attachment.name}>\r\n"
+        header += f"Content-ID: <{urllib.parse.quote(attachment.name, _CONTENT_ID_SAFE)}>\r\n"
     lines = [
-        binascii.b2a_base64(data[at : at + 57], newline=False) for at in range(0, len(data), 57)
+        binascii.b2a_base64(data[at : at + _BASE64_LINE], newline=False)
+        for at in range(0, len(data), _BASE64_LINE)
     ]
     return _Part(header.encode(), (_CRLF.join(lines),))
 
@@ -228,13 +237,13 @@ def _joined(segments: Sequence[_Segment]) -> tuple[_Segment, ...]:
 
 def _unsubscribe_header(target: str) -> bytes:
     """RFC 2369, 3.2; with a secure web address one-click too (RFC 8058, 3.1)."""
-    url = urllib.parse.quote(clean(target), safe=_URL_SAFE)
-    if not url.startswith(("https:", "http:", "mailto:")) or len(url) > _LONGEST_URL:
+    url = urllib.parse.quote(clean(target), safe=_URL_SAFE, errors="replace")
+    if not _URL.match(url) or len(url) > _LONGEST_URL:
         raise PersonalisationError(
             "list_unsubscribe must give an https: or mailto: address of at most "
             f"{_LONGEST_URL} characters"
         )
     header = f"List-Unsubscribe: <{url}>\r\n"
-    if url.startswith("https:"):
+    if url.lower().startswith("https:"):
         header += "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
     return header.encode()

@@ -6,6 +6,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from letterbook.mail.errors import PersonalisationError
+
 FieldType: TypeAlias = Literal["text", "int", "float", "bool", "date"]
 
 PERSON_FIELDS: Final = ("first_name", "last_name", "language")
@@ -49,9 +51,19 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def typed_values(fields: Mapping[str, object], types: Mapping[str, FieldType]) -> dict[str, object]:
-    """Return a recipient's frozen fields as the values that a template sees."""
+    """Return a recipient's frozen fields as the values that a template sees.
+
+    Raises PersonalisationError when a value is not of its type.
+    """
     return {
-        name: date.fromisoformat(str(value)) if types.get(name) == "date" else value
+        name: _date(name, value) if types.get(name) == "date" else value
         for name, value in fields.items()
         if value is not None
     }
+
+
+def _date(name: str, value: object) -> date:
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError as error:
+        raise PersonalisationError(f"{name} is not a date: {error}") from error

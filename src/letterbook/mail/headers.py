@@ -60,7 +60,7 @@ def text_header(name: str, text: str) -> bytes:
 
 def address_header(name: str, address: str, display_name: str = "") -> bytes:
     """Return an address header with one address; beyond ASCII in the address needs SMTPUTF8."""
-    display_name = clean(display_name)
+    address, display_name = clean(address), clean(display_name)
     if not display_name:
         return f"{name}: {address}\r\n".encode()
     phrase = _phrase(display_name, _LINE - len(name) - 2)
@@ -69,12 +69,14 @@ def address_header(name: str, address: str, display_name: str = "") -> bytes:
 
 
 def _phrase(text: str, room: int) -> str:
-    if not text.isascii() or "=?" in text or len(text) > room:
-        return _encoded_words(text, room)
-    if _ATOM_TEXT.fullmatch(text):
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    if text.isascii() and "=?" not in text:
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        # Between atoms, a run of spaces counts as one.
+        plain = _ATOM_TEXT.fullmatch(text) and "  " not in text
+        phrase = text if plain else f'"{escaped}"'
+        if len(phrase) <= room:
+            return phrase
+    return _encoded_words(text, room)
 
 
 def _fold(name: str, words: list[str]) -> bytes:

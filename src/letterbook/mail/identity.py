@@ -35,7 +35,7 @@ class MessageRef:
 class Identity:
     """Makes and recognises the names of messages. ``key`` is 32 secret bytes."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     _block: "_Block" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _SOFT_BREAK: Final = b"=\r\n"
+_LONGEST_LINE: Final = 76
 _NEWLINES: Final = re.compile(r"\r\n?|\n")
 _PLAIN: Final = re.compile(r"[ -<>-~]{0,73}[!-\-/-<>-~]")
 """One line that needs no encoding: no equals sign, no white space or dot at its end."""
@@ -26,7 +27,12 @@ def encode_piece(piece: str) -> bytes:
     if "\r" in piece:
         piece = _NEWLINES.sub("\n", piece)
     encoded = binascii.b2a_qp(piece.encode("utf-8", "replace")).replace(b"\n", b"\r\n")
-    return encoded if encoded.endswith(b"\n") else encoded + _SOFT_BREAK
+    if encoded.endswith(b"\n"):
+        return encoded
+    if len(encoded) - encoded.rfind(b"\n") > _LONGEST_LINE:  # the soft break needs one octet
+        last = b"=2E" if encoded.endswith(b".") else encoded[-1:]
+        encoded = encoded[:-1] + _SOFT_BREAK + last
+    return encoded + _SOFT_BREAK
 
 
 class PieceEncoder:

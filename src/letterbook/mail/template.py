@@ -5,10 +5,13 @@ analysed; at sending time it is a function from a recipient's fields to pieces o
 """
 
 import difflib
+import gc
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from types import CodeType
 from typing import Any, Final, Self, TypeAlias
 
@@ -16,7 +19,7 @@ from jinja2 import TemplateSyntaxError, Undefined, meta, nodes, pass_eval_contex
 from jinja2.environment import Template
 from jinja2.exceptions import SecurityError
 from jinja2.filters import do_default
-from jinja2.lexer import Lexer
+from jinja2.lexer import Lexer, newline_re
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
@@ -28,11 +31,15 @@ RENDER_LIMIT: Final = 0.050
 
 _SUBJECT_NAME: Final = "recipient"
 _FIELD_PREFIX: Final = "letterbook_recipient_"
-_TICK: Final = "letterbook_tick"
 _LONGEST_REPEAT: Final = 100_000
 _HIGHEST_POWER: Final = 64
-_STRAY: Final = re.compile(r"(?P<what>unexpected char .*) at (?P<offset>\d+)")
+_STRAY: Final = re.compile(r"(?P<what>unexpected char .*) at \d+")
 _CHANCE: Final = ("random",)
+_CLOCKS: Final = ("today", "fromtimestamp")
+"""What a date tells of the present and of this host's time zone."""
+_BARE_REPR: Final[object] = object.__repr__
+_TEXTS: Final = (str, Undefined)
+
 _UNAVAILABLE: Final = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 
 
@@ -64,6 +71,22 @@ class RenderClock:
     def __init__(self) -> None:
         self._deadline = float("inf")
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of one message. Raises PersonalisationError when it was too long.
+
+        The garbage collector waits meanwhile: its work is not the template's fault either.
+        """
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            self.start()
+            yield
+            self.check()
+        finally:
+            if collecting:
+                gc.enable()
+
     def start(self) -> None:
         self._deadline = time.thread_time() + RENDER_LIMIT
 
@@ -78,18 +101,20 @@ class RenderClock:
 def inspect(source: Source, known: Collection[str]) -> Inspection:
     """Check ``source`` against the ``known`` fields of recipients, without rendering it."""
     environment = _environment(source.markup)
-    try:
-        tree = environment.parse(source.text, source.file)
-    except TemplateSyntaxError as error:
-        return Inspection(frozenset(), (_syntax_error(error, source),))
     finder = _FieldFinder()
-    tree = finder.visit(tree)
-    complaints = [
-        *_unknown_fields(finder.uses, known),
-        *_unknown_names(tree, environment),
-        *_unknown_filters(tree, environment),
-        *_unavailable(tree),
-    ]
+    try:
+        with _mistakes_of(source):
+            tree = finder.visit(environment.parse(source.text, source.file))
+            complaints = [
+                *_unknown_fields(finder.uses, known),
+                *_unknown_filters(tree, environment),
+                *_unknown_names(tree, environment, finder.uses),
+                *_unavailable(tree),
+            ]
+        if not complaints:
+            Program(source, RenderClock())
+    except TemplateError as error:
+        return Inspection(frozenset(), (error,))
     errors = [
         TemplateError(message, file=source.file, line=line, column=column)
         for (line, column), message in sorted(complaints)
@@ -100,7 +125,7 @@ def inspect(source: Source, known: Collection[str]) -> Inspection:
 class Program:
     """A compiled template."""
 
-    __slots__ = ("_file", "_root", "_template", "constants", "fields")
+    __slots__ = ("_file", "_root", "_template", "_variables", "constants", "fields")
 
     def __init__(self, source: Source, clock: RenderClock) -> None:
         """Compile ``source``, which ``inspect`` found to be without errors.
@@ -108,18 +133,17 @@ class Program:
         Raises TemplateError when it has some all the same.
         """
         environment = _environment(source.markup)
-        environment.globals[_TICK] = clock.check
-        try:
-            finder = _FieldFinder()
+        environment.tick = clock.check
+        finder = _FieldFinder()
+        with _mistakes_of(source):
             tree = _LoopGuard().visit(finder.visit(environment.parse(source.text, source.file)))
             code: CodeType = environment.compile(tree, source.file, source.file)
-        except TemplateSyntaxError as error:
-            raise _syntax_error(error, source) from error
         self._file = source.file
         self._template = Template.from_code(environment, code, environment.globals)
         self._root = self._template.root_render_func
         self.fields = frozenset(name for name, _ in finder.uses)
         """The fields of a recipient that the template uses."""
+        self._variables = [(name, _variable(name)) for name in self.fields]
         self.constants = frozenset(_strings(code))
         """The pieces that are the same for everyone (among other strings of the code)."""
 
@@ -129,13 +153,14 @@ class Program:
         Raises PersonalisationError, naming file and line.
         """
         context = self._template.new_context(
-            {_FIELD_PREFIX + name: values.get(name, "") for name in self.fields}
+            {variable: values.get(name, "") for name, variable in self._variables}
         )
         try:
             return list(self._root(context))
         except Exception as error:  # a template can raise whatever its values can
             where = f"{self._file}:{self._line(error)}"
-            raise PersonalisationError(f"{where}: {error}{self._hint(values)}") from error
+            what = str(error) or type(error).__name__
+            raise PersonalisationError(f"{where}: {what}{self._hint(values)}") from error
 
     def text(self, values: Mapping[str, object]) -> str:
         """Render as one text."""
@@ -169,14 +194,20 @@ def _position(line: int) -> tuple[int, int]:
     return int(line), getattr(line, "column", 1)
 
 
-def _syntax_error(error: TemplateSyntaxError, source: Source) -> TemplateError:
-    message = error.message or "the template cannot be read"
-    line, column = _position(error.lineno)
-    if stray := _STRAY.fullmatch(message):
-        # The one complaint that the lexer makes itself: it knows an offset, not a column.
-        message, offset = stray["what"], int(stray["offset"])
-        column = offset - "\n".join(source.text.splitlines()).rfind("\n", 0, offset)
-    return TemplateError(message, file=source.file, line=line, column=column)
+@contextmanager
+def _mistakes_of(source: Source) -> Iterator[None]:
+    """Turn what reading and compiling ``source`` raises into a TemplateError."""
+    try:
+        yield
+    except TemplateSyntaxError as error:
+        message = error.message or "the template cannot be read"
+        if stray := _STRAY.fullmatch(message):
+            message = stray["what"]
+        line, column = _position(error.lineno)
+        raise TemplateError(message, file=source.file, line=line, column=column) from error
+    except Exception as error:  # Python's own limits: nesting, arguments, digits
+        message = f"the template cannot be compiled: {getattr(error, 'msg', error)}"
+        raise TemplateError(message, file=source.file, line=1) from error
 
 
 class _PositionLexer(Lexer):
@@ -189,14 +220,22 @@ class _PositionLexer(Lexer):
         filename: str | None = None,
         state: str | None = None,
     ) -> Iterator[tuple[int, str, str]]:
-        text = "\n".join(source.splitlines())
+        text = newline_re.sub("\n", source)
         offset = 0
-        for line, token, value in super().tokeniter(text, name, filename, state):
-            # What the lexer leaves out between two tokens is white space, so the next
-            # occurrence of a token's text is the token.
-            start = max(text.find(value, offset), offset)
-            yield _Position(line, start - text.rfind("\n", 0, start)), token, value
-            offset = start + len(value)
+
+        def position(line: int, start: int) -> _Position:
+            return _Position(line, start - text.rfind("\n", 0, start))
+
+        try:
+            for line, token, value in super().tokeniter(text, name, filename, state):
+                # What the lexer leaves out between two tokens is white space, so the next
+                # occurrence of a token's text is the token.
+                start = max(text.find(value, offset), offset)
+                yield position(line, start), token, value
+                offset = start + len(value)
+        except TemplateSyntaxError as error:
+            error.lineno = position(error.lineno, offset)  # what comes next cannot be read
+            raise
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -204,17 +243,44 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"*", "**"})
 
+    tick: Callable[[], None] = staticmethod(lambda: None)
+    """Called again and again while a template is rendered; raises when the time is over."""
+
     @property
     def lexer(self) -> Lexer:
         return _PositionLexer(self)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        repeats = isinstance(left, str | list | tuple) or isinstance(right, str | list | tuple)
-        if operator == "**" or repeats:
+        if operator == "**":
             size = max((abs(each) for each in (left, right) if isinstance(each, int)), default=0)
-            if size > (_HIGHEST_POWER if operator == "**" else _LONGEST_REPEAT):
-                raise SecurityError(f"{operator} with {size} would make too large a value")
+        else:
+            size = _repeated_length(left, right)
+        if size > (_HIGHEST_POWER if operator == "**" else _LONGEST_REPEAT):
+            raise SecurityError(f"{operator} with {size} would make too large a value")
         return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, date) and attr in _CLOCKS:
+            return False
+        return super().is_safe_attribute(obj, attr, value)
+
+    def call_filter(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply a filter to one item of many, as ``map`` does."""
+        self.tick()
+        return super().call_filter(*args, **kwargs)
+
+    def call_test(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply a test to one item of many, as ``select`` does."""
+        self.tick()
+        return super().call_test(*args, **kwargs)
+
+
+def _repeated_length(left: object, right: object) -> int:
+    """How long ``left * right`` is when one of them is repeated, else 0."""
+    for many, times in ((left, right), (right, left)):
+        if isinstance(many, Sized) and isinstance(times, int):
+            return len(many) * times
+    return 0
 
 
 def _environment(markup: bool) -> _Sandbox:
@@ -239,10 +305,18 @@ def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
 
 @pass_eval_context
 def _finalize(_: nodes.EvalContext, value: Any) -> Any:
-    """Refuse what has no text of its own. (The context keeps constants from escaping the check.)"""
-    if callable(value) and not isinstance(value, Undefined):
-        # Its text would hold a memory address, which differs from process to process.
+    """Refuse what has no text of its own. (The context keeps constants from escaping the check.)
+
+    Its text would hold a memory address, which differs from process to process.
+    """
+    if isinstance(value, _TEXTS):
+        return value
+    if callable(value):
         raise TypeError("a function is not a text; did you forget its parentheses?")
+    if isinstance(value, Iterator):
+        raise TypeError("a sequence under way is not a text; did you forget join or list?")
+    if type(value).__repr__ is _BARE_REPR:
+        raise TypeError(f"a {type(value).__name__} is not a text")
     return "" if value is None else value
 
 
@@ -269,23 +343,38 @@ class _FieldFinder(NodeTransformer):
 
     def _field(self, node: nodes.Expr, name: str) -> nodes.Node:
         self.uses.append((name, _position(node.lineno)))
-        return nodes.Name(_FIELD_PREFIX + name, "load", lineno=node.lineno)
+        return nodes.Name(_variable(name), "load", lineno=node.lineno)
+
+
+def _variable(field: str) -> str:
+    """Return the variable for ``field``, which may be any text: it must not get into the code."""
+    return _FIELD_PREFIX + field.encode("utf-8", "surrogatepass").hex()
 
 
 class _LoopGuard(NodeTransformer):
-    """Looks at the clock at each turn of a loop and each call of a macro."""
+    """Looks at the clock at each turn of a loop and each call of a macro or block."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
-        return self._guard(node)
+        self._guard(node)
+        if node.test is not None:
+            node.test = nodes.Or(_tick(), node.test)
+        return node
 
     def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802
         return self._guard(node)
 
-    def _guard(self, node: nodes.For | nodes.Macro) -> nodes.Node:
+    def visit_Block(self, node: nodes.Block) -> nodes.Node:  # noqa: N802
+        return self._guard(node)
+
+    def _guard(self, node: nodes.For | nodes.Macro | nodes.Block) -> nodes.Node:
         self.generic_visit(node)
-        tick = nodes.Call(nodes.Name(_TICK, "load"), [], [], None, None)
-        node.body.insert(0, nodes.ExprStmt(tick, lineno=node.lineno))
+        node.body.insert(0, nodes.ExprStmt(_tick(), lineno=node.lineno))
         return node
+
+
+def _tick() -> nodes.Call:
+    """A call that no variable of a template can stand in the way of; it returns None."""
+    return nodes.Call(nodes.EnvironmentAttribute("tick"), [], [], None, None)
 
 
 _Complaint: TypeAlias = tuple[tuple[int, int], str]
@@ -300,12 +389,15 @@ def _unknown_fields(
             yield where, f"recipient.{name} is unknown{_did_you_mean(name, known, 'recipient.')}"
 
 
-def _unknown_names(tree: nodes.Template, environment: _Sandbox) -> Iterator[_Complaint]:
-    undeclared = {
-        name
-        for name in meta.find_undeclared_variables(tree)
-        if name not in environment.globals and not name.startswith(_FIELD_PREFIX)
-    }
+def _unknown_names(
+    tree: nodes.Template, environment: _Sandbox, uses: list[tuple[str, tuple[int, int]]]
+) -> Iterator[_Complaint]:
+    # Unknown filters and tests are complaints of their own; they must not be in the way here.
+    for each in tree.find_all((nodes.Filter, nodes.Test)):
+        register = environment.filters if isinstance(each, nodes.Filter) else environment.tests
+        register.setdefault(each.name, _is_empty)
+    declared = {*environment.globals, *(_variable(name) for name, _ in uses)}
+    undeclared = meta.find_undeclared_variables(tree) - declared
     for node in tree.find_all(nodes.Name):
         if node.name == _SUBJECT_NAME:
             yield (
