@@ -112,8 +112,14 @@ def test_a_malformed_key_is_told_and_not_shown(settings, text):
 def test_a_key_that_cannot_be_read_or_written_is_told(tmp_path):
     with pytest.raises(SealError, match="cannot read the key in"):
         load_sealer(Settings(data=tmp_path, seal_key_file=tmp_path), may_create=True)
-    with pytest.raises(SealError, match=r"cannot write the key to .*: No such file"):
-        load_sealer(Settings(data=tmp_path / "none"), may_create=True)
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "away")
+    with pytest.raises(SealError, match=r"cannot write the key to .*: File exists"):
+        load_sealer(Settings(data=tmp_path / "link"), may_create=True)
+
+
+def test_a_missing_data_folder_is_made_for_the_key_and_is_private(tmp_path):
+    load_sealer(Settings(data=tmp_path / "new" / "data"), may_create=True)
+    assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
 
 
 def test_the_key_of_a_faster_process_counts(settings, monkeypatch):

@@ -74,6 +74,7 @@ def load_sealer(settings: Settings, *, may_create: bool) -> Sealer:
 
 
 def _create(path: Path) -> bytes:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = secrets.token_bytes(KEY_LENGTH)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

@@ -84,6 +84,20 @@ def _web_address(value: object) -> str:
     return text
 
 
+def _database(value: object) -> str:
+    text = _text(value)
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("it must be an address such as postgresql://user@host/letterbook")
+    return text
+
+
+def _host(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[A-Za-z0-9_.\[\]:-]{1,255}", text):
+        raise ValueError("it must be a host's name such as mail.example.com")
+    return text
+
+
 def _zone(value: object) -> str:
     try:
         return ZoneInfo(_text(value)).key
@@ -122,7 +136,7 @@ class Settings:
     )
     database_url: str | None = _setting(
         "PostgreSQL (14 or newer) to use instead of the embedded one, as a postgresql:// URL.",
-        _text,
+        _database,
         shown="the embedded PostgreSQL",
         secret=True,
     )
@@ -144,7 +158,7 @@ class Settings:
         shown="the sender's address",
     )
     hello: str = _setting(
-        "Name of this host in EHLO.", _text, factory=socket.getfqdn, shown="the host's full name"
+        "Name of this host in EHLO.", _host, factory=socket.getfqdn, shown="the host's full name"
     )
     base_url: str = _setting(
         "Address under which recipients reach this platform's public pages.",

@@ -57,13 +57,18 @@ def test_parts_are_wrapped_only_where_needed(files, changes, expected):
         assert part(message, each.content_type) == data
 
 
-def test_an_inline_file_is_shown_by_its_name():
-    message = read(compose(*with_files(LOGO, TERMS), name="Ana"))
+def test_an_inline_file_is_shown_by_its_content_id():
+    html = '<img src="cid:logo.png"><img src="cid:logo.png2">'
+    message = read(compose(*with_files(LOGO, TERMS, html=html), name="Ana"))
     logo, terms = (
         next(each for each in message.walk() if each.get_content_type() == kind)
         for kind in ("image/png", "application/pdf")
     )
-    assert (logo["Content-ID"], logo.get_content_disposition()) == ("<logo.png>", "inline")
+    identifier = logo["Content-ID"].strip("<>")
+    assert re.fullmatch(r"[0-9a-f]{32}@[a-z.]+", identifier)
+    assert logo.get_content_disposition() == "inline"
+    shown = message.get_body(("html",)).get_content()
+    assert f'<img src="cid:{identifier}"><img src="cid:logo.png2">' in shown
     assert (terms["Content-ID"], terms.get_content_disposition()) == (None, "attachment")
     related = next(each for each in message.walk() if each.get_content_subtype() == "related")
     assert related["Content-Type"].params["type"] == "text/html"

@@ -4,7 +4,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from letterbook.mail.errors import TemplateError
-from letterbook.mail.template import Program, RenderClock, Source, inspect
+from letterbook.mail.inspection import inspect
+from letterbook.mail.template import Program, RenderClock, Source
 
 KNOWN = frozenset({"id", "email", "first_name", "points", "city"})
 

@@ -3,7 +3,8 @@ from datetime import date
 import pytest
 
 from letterbook.mail.errors import PersonalisationError, TemplateError
-from letterbook.mail.template import Program, RenderClock, Source, inspect
+from letterbook.mail.inspection import inspect
+from letterbook.mail.template import Program, RenderClock, Source
 
 FIELDS = {"name": "Ana", "born": date(1999, 12, 31), "points": 7}
 
@@ -141,3 +142,24 @@ def test_a_template_cannot_reach_another_file():
     for text in ("{% include 'a' %}", "{% import 'a' as a %}", "{% extends 'a' %}"):
         with pytest.raises(PersonalisationError, match="no loader"):
             render(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'x'.center(1000000000) }}",
+        "{{ 'x'.ljust(1000000000) }}",
+        "{{ '5'.zfill(1000000000) }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{{ '{:1000000000}'.format(1) }}",
+        "{{ '%1000000000d'|format(1) }}",
+    ],
+)
+def test_a_width_that_would_fill_the_memory_is_refused(text):
+    with pytest.raises(PersonalisationError, match="too large a value|is unsafe"):
+        Program(Source("body.txt", text), RenderClock()).text({})
+
+
+def test_numbers_are_formatted_as_usual():
+    text = "{{ '%.2f' % 3.14159 }} {{ '%05d'|format(42) }} {{ '{:,}'.format(1234567) }}"
+    assert Program(Source("body.txt", text), RenderClock()).text({}) == "3.14 00042 1,234,567"

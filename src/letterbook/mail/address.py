@@ -18,6 +18,7 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _PLAIN: Final = re.compile(
     rf"(?P<local>{_ATOM}(?:\.{_ATOM})*)@(?P<domain>(?:{_LABEL}\.)+[A-Za-z]{{2,63}})"
 )
+_TOP_LEVEL: Final = re.compile(r"\.[a-z][a-z0-9-]+\Z", re.IGNORECASE)
 _LONGEST_LOCAL: Final = 64
 _LONGEST: Final = 254
 _ROLES: Final = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
@@ -42,12 +43,12 @@ def normalise_address(text: str) -> str:
             allow_quoted_local=True,
             strict=True,
             check_deliverability=False,
-            test_environment=True,
+            globally_deliverable=False,  # .local and the like are deliverable in their own house
         )
     except email_validator.EmailNotValidError as error:
         raise AddressError(str(error)) from None
-    if checked.ascii_domain is None:  # pragma: no cover - only for domain literals, never allowed
-        raise AddressError("The domain has no form in ASCII.")
+    if not _TOP_LEVEL.search(checked.ascii_domain or ""):
+        raise AddressError("The domain must end in a dot and a top-level domain.")
     return f"{checked.local_part}@{checked.ascii_domain.lower()}"
 
 
@@ -57,7 +58,7 @@ def address_key(normalised: str) -> str:
     Local parts may be case-sensitive in theory; no mail provider people use treats them so, and
     nobody wants one letter twice.
     """
-    return normalised.casefold()
+    return normalised.lower()
 
 
 def domain_of(normalised: str) -> str:

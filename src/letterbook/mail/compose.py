@@ -21,6 +21,7 @@ from letterbook.mail.content import Attachment, Content, FieldType, typed_values
 from letterbook.mail.errors import PersonalisationError
 from letterbook.mail.headers import address_header, clean, text_header
 from letterbook.mail.identity import Identity, MessageRef
+from letterbook.mail.inline import content_id, link
 from letterbook.mail.quoted_printable import PieceEncoder
 from letterbook.mail.template import Program, RenderClock, Source
 
@@ -32,7 +33,6 @@ _URL_SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
 _URL: Final = re.compile(r"https?://[^/?#]+|mailto:[^?@]+@", re.IGNORECASE)
 """How an address to unsubscribe at begins: it must say where."""
 
-_CONTENT_ID_SAFE: Final = "!#$%&'()*+,/:;=?@[]^`{|}~"
 _LONGEST_URL: Final = 900
 _BASE64_LINE: Final = 57
 """Octets that make a line of 76 characters (RFC 2045, 6.8)."""
@@ -105,7 +105,10 @@ class Composer:
         if content.text is not None:
             self._add_body(_Slot.TEXT, Source("body.txt", content.text))
         if content.html is not None:
-            self._add_body(_Slot.HTML, Source("body.html", content.html, markup=True))
+            html = content.html
+            for each in content.attachments:
+                html = link(html, each, self._domain) if each.inline else html
+            self._add_body(_Slot.HTML, Source("body.html", html, markup=True))
         root = self._skeleton(content.attachments, files)
         self._mime = b"MIME-Version: 1.0\r\n" + root.header + _CRLF
         self._body = root.body
@@ -163,8 +166,9 @@ class Composer:
 
     def _skeleton(self, attachments: Sequence[Attachment], files: Mapping[str, bytes]) -> _Part:
         stem = self._identity.boundary(self._delivery)
-        inline = [_file_part(each, files[each.sha256]) for each in attachments if each.inline]
-        others = [_file_part(each, files[each.sha256]) for each in attachments if not each.inline]
+        parts = {each: _file_part(each, files[each.sha256], self._domain) for each in attachments}
+        inline = [part for each, part in parts.items() if each.inline]
+        others = [part for each, part in parts.items() if not each.inline]
         alternatives = []
         if _Slot.TEXT in self._bodies:
             alternatives.append(_text_part("plain", _Slot.TEXT))
@@ -183,7 +187,7 @@ def _text_part(subtype: str, slot: _Slot) -> _Part:
     return _Part(header.encode(), (slot,))
 
 
-def _file_part(attachment: Attachment, data: bytes) -> _Part:
+def _file_part(attachment: Attachment, data: bytes, domain: str) -> _Part:
     disposition = "inline" if attachment.inline else "attachment"
     content_type = attachment.content_type
     if content_type.startswith(("message/", "multipart/")):  # may not be in base64 (RFC 2045, 6.4)
@@ -194,7 +198,7 @@ def _file_part(attachment: Attachment, data: bytes) -> _Part:
         f"Content-Disposition: {disposition}; {_filename(attachment.name)}\r\n"
     )
     if attachment.inline:
-        header += f"Content-ID: <{urllib.parse.quote(attachment.name, _CONTENT_ID_SAFE)}>\r\n"
+        header += f"Content-ID: <{content_id(attachment, domain)}>\r\n"
     lines = [
         binascii.b2a_base64(data[at : at + _BASE64_LINE], newline=False)
         for at in range(0, len(data), _BASE64_LINE)
