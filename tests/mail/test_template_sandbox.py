@@ -156,7 +156,7 @@ def test_a_template_cannot_reach_another_file():
     ],
 )
 def test_a_width_that_would_fill_the_memory_is_refused(text):
-    with pytest.raises(PersonalisationError, match="too large a value|is unsafe"):
+    with pytest.raises(PersonalisationError, match=r"too large a value|is unsafe"):
         Program(Source("body.txt", text), RenderClock()).text({})
 
 

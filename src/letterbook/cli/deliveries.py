@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 import msgspec
+from rich.markup import escape
 
 from letterbook.cli.output import (
     complain,
@@ -247,9 +248,9 @@ def _print_report(delivery: int, report: AnalysisReport) -> None:
         ]
     )
     for finding in report.warnings:
-        stdout.print(f"[yellow]warning[/] {finding.rule}: {finding.message}", markup=True)
+        stdout.print(f"[yellow]warning[/] {finding.rule}: {escape(finding.message)}")
     for finding in report.errors:
-        stdout.print(f"[red]error[/] {finding.rule}: {finding.message}", markup=True)
+        stdout.print(f"[red]error[/] {finding.rule}: {escape(finding.message)}")
     if not report.errors:
         click.echo(f"Ready: letterbook deliveries start {delivery}")
 

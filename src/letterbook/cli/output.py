@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 stdout: Final = Console(soft_wrap=True, highlight=False)
 stderr: Final = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -26,7 +27,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     for title in titles:
         table.add_column(title, overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*map(_plain, row))
     stdout.print(table)
 
 
@@ -36,8 +37,13 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, "" if value is None else str(value))
+        table.add_row(name, _plain(value))
     stdout.print(table)
+
+
+def _plain(value: object) -> Text:
+    """What somebody else wrote may hold brackets, which are no markup of ours."""
+    return Text("" if value is None else str(value))
 
 
 @contextmanager

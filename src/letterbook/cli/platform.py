@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from letterbook.cli.output import (
     complain,
@@ -38,16 +39,18 @@ def check() -> None:
     with open_session() as session:
         where = "embedded" if session.settings.database_url is None else "external"
         stdout.print(f"[green]✓[/] database: {where}, schema up to date")
-        stdout.print(f"[green]✓[/] data folder: {session.settings.data}")
+        stdout.print(f"[green]✓[/] data folder: {escape(str(session.settings.data))}")
         troubles = [_check_route(session, name) for name in (RECIPIENTS, ARCHIVE)]
         troubles.append(_check_archive())
         for name, (state, because) in health().items():
             if state == "down":
-                stdout.print(f"[yellow]![/] the workers hold the {name} route down: {because}")
+                stdout.print(
+                    f"[yellow]![/] the workers hold the {name} route down: {escape(because or '')}"
+                )
         if not worker_is_running():
             stdout.print("[yellow]![/] no worker is running: `letterbook worker`")
     if any(troubles):
-        raise SystemExit(1)
+        raise ActionError("what is marked ✗ must be mended before letters can leave")
 
 
 @click.group()
@@ -136,13 +139,14 @@ def set_archive(address: str, policy: str | None, trust: bool, yes: bool) -> Non
                 f"deliveries {numbers} are running and would send the rest of their copies to "
                 f"{address}; say --yes if you mean it"
             )
+        if current != address:
+            _probe_archive(session, address, trust=trust)
         if policy is not None:
             actions.set_archive_policy(session.actor, ArchivePolicy(policy))
             click.echo(f"Policy: {policy}.")
         if current == address:
             click.echo(f"{address} is the archive address already.")
             return
-        _probe_archive(session, address, trust=trust)
         proposal = actions.set_archive_address(
             session.actor, address, is_recipient=is_recipient, trust=trust
         )
@@ -215,7 +219,7 @@ def _check_route(session: Session, name: str) -> bool:
     try:
         found = probe_route(session, name)
     except LetterbookError as error:
-        stdout.print(f"[red]✗[/] {name} route: {error}")
+        stdout.print(f"[red]✗[/] {name} route: {escape(str(error))}")
         return True
     size = f", up to {found.extensions.size:,} octets" if found.extensions.size else ""
     stdout.print(f"[green]✓[/] {name} route answers{size}")
@@ -225,13 +229,13 @@ def _check_route(session: Session, name: str) -> bool:
 def _check_archive() -> bool:
     found = queries.archive()
     if found.address is None:
-        waiting = f"; {found.pending} waits for its code" if found.pending else ""
+        waiting = f"; {escape(found.pending)} waits for its code" if found.pending else ""
         stdout.print(
             f"[red]✗[/] archive address: none is confirmed{waiting}: "
             "`letterbook archive set ADDRESS`, then `letterbook archive confirm CODE`"
         )
         return True
-    stdout.print(f"[green]✓[/] archive address: {found.address}, policy {found.policy}")
+    stdout.print(f"[green]✓[/] archive address: {escape(found.address)}, policy {found.policy}")
     return False
 
 

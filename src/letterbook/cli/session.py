@@ -8,7 +8,7 @@ from letterbook.control.kernel.actor import Actor, command_line_actor
 from letterbook.control.mailtemplates.actions import ensure_native_templates
 from letterbook.control.platform.actions import ensure_secrets
 from letterbook.control.platform.queries import has_secrets, identity
-from letterbook.control.project.configure import use_database
+from letterbook.control.project.configure import connect, use_database
 from letterbook.control.project.migrate import migrate, require_schema
 from letterbook.embedded import attach
 from letterbook.mail.identity import Identity
@@ -37,11 +37,12 @@ def open_session(*, migrating: bool = False) -> Iterator[Session]:
 
     The embedded database starts with it, and its schema is brought up to date by itself; with
     any other, ``migrating`` asks for that. Raises SettingsError, EmbeddedDatabaseError,
-    SchemaError and SealError.
+    DatabaseError, SchemaError and SealError.
     """
     settings = load_settings()
     with _conninfo(settings) as conninfo:
         use_database(conninfo)
+        connect()
         if migrating or settings.database_url is None:
             migrate()
         else:

@@ -47,7 +47,10 @@ class Brake:
         if run.in_a_row >= _SAME_IN_A_ROW:
             self._stop(delivery, f"{run.in_a_row} messages in a row were refused: {run.text}")
         elif run.seen == _FIRST and run.refused >= _SHARE * _FIRST:
-            reason = f"{run.refused} of the first {_FIRST} messages were refused: {run.text}"
+            # Their words differ, so they may hold what is personal: only the codes are quoted.
+            code = _CODES.match(run.text)
+            last = f", the last one with {code[0]}" if code else ""
+            reason = f"{run.refused} of the first {_FIRST} messages were refused{last}"
             self._stop(delivery, reason)
 
     def _stop(self, delivery: int, reason: str) -> None:

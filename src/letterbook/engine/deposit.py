@@ -21,7 +21,7 @@ from letterbook.smtp.transaction import Transaction
 
 _POSTPONED_IN_A_ROW: Final = 3
 _REFUSED_IN_A_ROW: Final = 10
-_OWE_AFTER: Final = 30.0
+OWE_AFTER: Final = 30.0
 """Seconds after which a deposit takes too long for the policy *owe*."""
 
 
@@ -55,6 +55,7 @@ class Deposit:
         self._postponed = 0
         self._refused = 0
         self._loop = asyncio.get_running_loop()
+        self.owe_after = OWE_AFTER
         # The first connection that is lost means that the archive is down (design, section 6).
         self.pool = Pool(self, health, settings, strikes_allowed=1)
 
@@ -72,8 +73,10 @@ class Deposit:
     def owe_overdue(self) -> None:
         """Under *owe*, let letters go whose copies have waited too long."""
         if self._archive.policy is ArchivePolicy.OWE:
-            for letter in self.pool.take_back_older(self._loop.time() - _OWE_AFTER):
-                self._health.slow(f"a deposit takes over {_OWE_AFTER:g} s")
+            latest = self._loop.time() - self.owe_after
+            self.pool.cut_silent(latest)
+            for letter in self.pool.take_back_older(latest):
+                self._health.slow(f"a deposit takes over {self.owe_after:g} s")
                 self.given_back(letter)
 
     # What the pool asks and tells (see pool.Stop).
@@ -128,13 +131,13 @@ class Deposit:
     def in_doubt(self, letter: Letter) -> None:
         """The archive may have it or not: it gets the same bytes again."""
         self._versions.pop(letter, None)
-        self.pool.put([letter])
+        self.pool.put_first(letter)
 
     def given_back(self, letter: Letter) -> None:
         """The letter cannot be deposited now."""
         self._versions.pop(letter, None)
         owes = self._archive.policy is ArchivePolicy.OWE
-        if owes and not letter.only_copy and letter.part.open:
+        if owes and not letter.only_copy and letter.part.may_begin(self._loop.time()):
             letter.copy = CopyStatus.OWED
             self._accepted(letter)
         else:

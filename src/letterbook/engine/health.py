@@ -62,7 +62,8 @@ class Health:
             await asyncio.wait(self._writing)
 
     def _go_down(self, because: str) -> None:
-        _log.warning("route down", route=self.route, because=because)
+        # A server's words may name a person: they belong into the database, not into a log.
+        _log.warning("route down", route=self.route, sign=because.partition(" ")[0])
         self.is_down = True
         self.because = because
         self.when_down()

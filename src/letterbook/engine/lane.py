@@ -6,7 +6,7 @@ from typing import Final, Generic, Protocol, TypeVar, cast
 from letterbook.engine.routes import Route
 from letterbook.settings import Settings
 from letterbook.smtp.client import Client
-from letterbook.smtp.errors import NotSupported, UnsafeCommand, UnsafeContent
+from letterbook.smtp.errors import ContentWithheld, NotSupported, UnsafeCommand, UnsafeContent
 from letterbook.smtp.events import (
     Closing,
     ContentWanted,
@@ -28,6 +28,8 @@ Cargo = TypeVar("Cargo")
 """What a lane carries: letters, or a probe's errand."""
 
 _OPENING: Final = frozenset((Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH))
+_LARGE: Final = 65_536
+"""Octets of content that may not fit on the way, so that a cut connection may tear it."""
 
 
 class Carrier(Protocol[Cargo]):
@@ -76,6 +78,10 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         self._upgrade: asyncio.Task[None] | None = None
         self._fault: str | None = None
         self._opened = False
+        self._leaving = False
+        self._congested = False
+        self._torn = False
+        """Whether the end of the content that went last has not left this process."""
         self._gone = False
         self.heard_at = self._loop.time()
         """When something last came in or went out (monotonic seconds)."""
@@ -103,6 +109,7 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base
+        self._transport.set_write_buffer_limits(high=1, low=0)
         if self._gone:
             self._transport.abort()
 
@@ -115,15 +122,24 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         awaited = self._machine.waiting_for
         self._handle(self._machine.connection_lost())
         if awaited is None or awaited is Stage.QUIT:
-            self._end(None)
+            self._end(self._fault)
         else:
             self._end(f"{self.route.shown}: connection lost while waiting for {awaited}")
+
+    def pause_writing(self) -> None:
+        self._congested = True
+
+    def resume_writing(self) -> None:
+        self._congested = self._torn = False
+        self.pump()
 
     # What the pool tells.
 
     def pump(self) -> None:
         """Begin as many letters as there is room for, and write what there is to write."""
-        while self._machine.can_begin:
+        if self._leaving:
+            self._leave()
+        while self._machine.can_begin and not self._torn:
             letter = self._carrier.next_letter()
             if letter is None:
                 self._carrier.hungry(self)
@@ -133,13 +149,15 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
 
     def quit(self) -> None:
         """Leave in good order when nothing is under way; else after it."""
-        if self._machine.quit():
-            self._flush()
-        elif self._machine.phase is not Phase.READY:
+        self._leaving = True
+        self._leave()
+        if self._machine.phase not in (Phase.READY, Phase.CLOSING):
             self.abort(None)
 
     def abort(self, fault: str | None) -> None:
-        """Cut the connection."""
+        """Cut the connection. Who keeps silent after QUIT does no harm."""
+        if self._machine.waiting_for is Stage.QUIT:
+            fault = self._fault
         self._handle(self._machine.connection_lost())
         self._end(fault)
 
@@ -174,17 +192,13 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
     def _handle(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, ContentWanted):
-                letter = cast("Cargo", event.transaction.subject)
-                if self._carrier.may_go(letter):
-                    self._machine.send_content()
-                else:
-                    self._handle(self._machine.withhold())
+                self._content_wanted(event.transaction)
             elif isinstance(event, Finished):
                 letter = cast("Cargo", event.transaction.subject)
                 self._carrier.finished(letter, event.stage, event.reply)
             elif isinstance(event, Unanswered):
                 letter = cast("Cargo", event.transaction.subject)
-                self._carrier.unanswered(letter, event.content_written)
+                self._carrier.unanswered(letter, event.content_written and not self._torn)
             else:
                 self._handle_connection(event)
 
@@ -199,7 +213,18 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
             if not self._machine.quit():
                 self._end(self._fault)
         elif isinstance(event, Cut):
-            self._end(f"{self.route.shown}: {event.error}")
+            ours = isinstance(event.error, ContentWithheld)
+            self._end(None if ours else f"{self.route.shown}: {event.error}")
+
+    def _content_wanted(self, transaction: Transaction) -> None:
+        if not self._carrier.may_go(cast("Cargo", transaction.subject)):
+            self._handle(self._machine.withhold())
+            return
+        self._machine.send_content()
+        if len(transaction.content) > _LARGE:
+            # Nothing else is written until all of it is: only so can a torn one be told.
+            self._flush()
+            self._torn = self._congested
 
     async def _start_tls(self) -> None:
         assert self._transport is not None
@@ -227,6 +252,10 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
             self._machine.begin(transaction)
         except (NotSupported, UnsafeCommand, UnsafeContent) as error:
             self._carrier.unsupported(letter, str(error))
+
+    def _leave(self) -> None:
+        if self._machine.quit():
+            self._flush()
 
     def _flush(self) -> None:
         output = self._machine.take_output()

@@ -68,11 +68,14 @@ class Ledger:
             part.open = part.open and bool(active)
 
     async def release(self, part: Part) -> None:
-        """Give a part back."""
-        await self._database.fetch(
-            "release_part",
-            {"delivery": part.delivery, "part": part.number, "epoch": part.epoch},
-        )
+        """Give a part back. What the ledger still calls sending was never begun."""
+        key = {"delivery": part.delivery, "part": part.number, "epoch": part.epoch}
+        async with self._database.connection() as db, db.transaction():
+            cursor = await db.execute(statement("lock_part"), key)
+            if await cursor.fetchone() is not None:
+                extent = {"delivery": part.delivery, "first": part.first, "last": part.last}
+                await db.execute(statement("take_back"), extent)
+                await db.execute(statement("release_part"), key)
 
     async def reap(self, limit: int = 50) -> int:
         """Take parts from workers that have gone; return how many."""
@@ -116,6 +119,7 @@ class Ledger:
                     "delivery": delivery,
                     "parts": sorted({each.letter.part.number for each in found}),
                     "ordinals": [each.letter.row.ordinal for each in found],
+                    "epochs": [each.letter.part.epoch for each in found],
                     "attempts": [each.letter.attempt for each in found],
                     "statuses": [each.status for each in found],
                     "failures": [each.failure for each in found],
@@ -136,6 +140,7 @@ class Ledger:
                     "delivery": delivery,
                     **_held([each.letter for each in group]),
                     "ordinals": [each.letter.row.ordinal for each in group],
+                    "served": [each.letter.only_copy for each in group],
                     "statuses": [each.status for each in group],
                     "copies": [each.copy for each in group],
                     "failures": [each.failure for each in group],

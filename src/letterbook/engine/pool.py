@@ -74,6 +74,16 @@ class Pool:
         self._waiting.extend(letters)
         self._feed()
 
+    def put_first(self, letter: Letter) -> None:
+        """Take a letter again that was on a lane which is about to go."""
+        self._waiting.appendleft(letter)
+
+    def cut_silent(self, since: float) -> None:
+        """Cut the lanes whose server owes an answer and has said nothing ``since`` a time."""
+        for lane in list(self._lanes):
+            if not lane.idle and lane.heard_at < since:
+                lane.abort(None)
+
     def flush(self) -> None:
         """Give back the letters that may not begin any more."""
         now = self._loop.time()
@@ -135,7 +145,7 @@ class Pool:
         if content_written:
             self._stop.in_doubt(letter)
         else:
-            self._waiting.appendleft(letter)
+            self.put_first(letter)
 
     def hungry(self, lane: Lane[Letter]) -> None:
         self._hungry[lane] = None

@@ -56,6 +56,7 @@ class Sweeper:
         """Do all that is due now."""
         await self._ledger.reap()
         await self._database.fetch("begin_scheduled", {})
+        await self._database.fetch("reopen", {})
         await self._database.fetch("keep_holds", {})
         await self._conclude()
         parts = await self._database.fetch("due_parts", {"limit": _AT_ONCE})

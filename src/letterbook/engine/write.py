@@ -36,7 +36,14 @@ def write(part: Part, row: Row, frozen: Frozen, archive_address: str | None) -> 
     )
 
 
-_SERVED = frozenset((MessageStatus.SENT, MessageStatus.FAILED, MessageStatus.IN_DOUBT))
+_SERVED = frozenset(
+    (
+        MessageStatus.SENT,
+        MessageStatus.FAILED,
+        MessageStatus.IN_DOUBT,
+        MessageStatus.CANCELLED,
+    )
+)
 
 
 def _again(copy: CopyStatus) -> CopyStatus:

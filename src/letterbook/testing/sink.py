@@ -141,7 +141,7 @@ class _Connection(asyncio.Protocol):
             self._respond(event, action or event.proposed)
         self._write(self._server.take_output())
         if self._server.ended and self._transport is not None:
-            self._transport.close()
+            self._loop.call_later(self._sink.delay, self._transport.close)
 
     def _respond(self, event: ServerEvent, reply: Reply) -> None:
         self._server.respond(reply)

@@ -38,7 +38,9 @@ def add_template(actor: Actor, folder: TemplateFolder) -> int:
             )
         version = _store(folder, native=False)
         action = "add template" if old is None else "replace template"
-        record(actor, action, f"template {folder.name}", after={"version": version})
+        before = {"version": old.version} if old else None
+        after = {"version": version}
+        record(actor, action, f"template {folder.name}", before=before, after=after)
     return version
 
 
@@ -90,8 +92,13 @@ def _store(folder: TemplateFolder, *, native: bool) -> int:
 
 
 def _keep(file: TemplateFile) -> dict[str, str]:
+    described = _described(file)
+    Blob.objects.get_or_create(sha256=described["sha256"], defaults={"data": file.data})
+    return described
+
+
+def _described(file: TemplateFile) -> dict[str, str]:
     digest = hashlib.sha256(file.data).hexdigest()
-    Blob.objects.get_or_create(sha256=digest, defaults={"data": file.data})
     return {"name": file.name, "content_type": file.content_type, "sha256": digest}
 
 
@@ -99,6 +106,8 @@ def _same(template: Template | None, folder: TemplateFolder) -> bool:
     return (
         template is not None
         and template.options == msgspec.to_builtins(folder.options)
+        and template.markup == folder.markup
         and template.html_source == folder.html_source
         and template.text_source == folder.text_source
+        and template.files == [_described(file) for file in folder.files]
     )

@@ -10,8 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from letterbook.control.mailtemplates.errors import TemplateFolderError
-from letterbook.control.mailtemplates.options import Options
-from letterbook.errors import LetterbookError
+from letterbook.control.mailtemplates.options import OptionError, Options
 from letterbook.toml import TomlDocument, TomlError, read_toml
 
 TOML: Final = "template.toml"
@@ -92,25 +91,27 @@ def _read_options(document: TomlDocument) -> tuple[str, Options]:
     values.setdefault("label", name)
     try:
         return name, msgspec.convert(values, Options)
-    except (msgspec.ValidationError, LetterbookError) as error:
-        raise TemplateFolderError(_explain(document, values, str(error))) from None
+    except msgspec.ValidationError as error:
+        raise TemplateFolderError(_explain(document, values, error)) from None
 
 
-def _explain(document: TomlDocument, values: Mapping[str, Any], message: str) -> str:
+def _explain(
+    document: TomlDocument, values: Mapping[str, Any], error: msgspec.ValidationError
+) -> str:
     """Say in a TOML author's words, and with the line, what the validation complains of."""
-    match = _WHERE.fullmatch(message)
-    what, path = (match["what"], match["path"] or "") if match else (message, "")
+    match = _WHERE.fullmatch(str(error))
+    what, path = (match["what"], match["path"] or "") if match else (str(error), "")
     keys = [key for key in re.split(r"[.\[\]]+", path) if key and key != "..."]
+    if isinstance(error.__cause__, OptionError):
+        keys += error.__cause__.keys
+    elif path.endswith("[...]"):  # one of the headers, the only table whose keys are free
+        keys += [key for key, value in values["headers"].items() if not isinstance(value, str)][:1]
     if unknown := _UNKNOWN.fullmatch(what):
         keys.append(unknown["key"])
         what = f"unknown key {'.'.join(keys)}"
     else:
-        named = re.match(r"(\w+): ", what)
-        if named and not keys and named[1] in values:
-            keys = [named[1]]
-        what = f"{'.'.join(keys)}: {what}" if path and keys else what
-    line = document.line(keys) if keys else 1
-    return f"{document.path}, line {line}: {what}"
+        what = f"{'.'.join(keys)}: {what}"
+    return f"{document.path}, line {document.line(keys)}: {what}"
 
 
 def _read_text(path: Path) -> str | None:

@@ -1,13 +1,44 @@
 """A template's options, as ``template.toml`` declares them and deliveries copy them."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from letterbook.duration import parse_duration
 from letterbook.mail.address import normalise_address
 from letterbook.mail.headers import check_extra_header
+
+_LONGEST: Final = timedelta(days=100 * 365)
+
+
+class OptionError(ValueError):
+    """An option has a value that cannot be used; ``keys`` lead to it."""
+
+    def __init__(self, keys: tuple[str, ...], what: str) -> None:
+        super().__init__(what)
+        self.keys = keys
+
+
+def _check(check: Callable[[str], object], value: str | None, *keys: str) -> None:
+    try:
+        if value is not None:
+            check(value)
+    except ValueError as error:
+        raise OptionError(keys, str(error)) from None
+
+
+def _address(text: str) -> None:
+    try:
+        normalise_address(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an address: {error}") from None
+
+
+def _duration(text: str) -> None:
+    if parse_duration(text) > _LONGEST:
+        raise ValueError(f"{text!r} is too long a time; 100y is the longest")
 
 
 class Sender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,7 +48,7 @@ class Sender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
 
     def __post_init__(self) -> None:
-        _check_address("address", self.address)
+        _check(_address, self.address, "address")
 
 
 class Retries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,9 +58,9 @@ class Retries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max: int = 5
 
     def __post_init__(self) -> None:
-        parse_duration(self.period)
+        _check(_duration, self.period, "period")
         if not 0 <= self.max <= 100:
-            raise ValueError("max must be from 0 to 100")
+            raise OptionError(("max",), "it must be from 0 to 100")
 
     @property
     def period_time(self) -> timedelta:
@@ -42,7 +73,9 @@ class Validity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delivery: str = "5d"
 
     def __post_init__(self) -> None:
-        parse_duration(self.delivery)
+        _check(_duration, self.delivery, "delivery")
+        if not self.delivery_time:
+            raise OptionError(("delivery",), "it must be longer than 0s")
 
     @property
     def delivery_time(self) -> timedelta:
@@ -65,16 +98,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     headers: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        _check_address("reply_to", self.reply_to)
-        _check_address("error_address", self.error_address)
+        _check(_address, self.reply_to, "reply_to")
+        _check(_address, self.error_address, "error_address")
         for name in self.headers:
-            check_extra_header(name)
-
-
-def _check_address(name: str, address: str | None) -> None:
-    if address is None:
-        return
-    try:
-        normalise_address(address)
-    except ValueError as error:
-        raise ValueError(f"{name}: {address!r} is not an address: {error}") from None
+            _check(check_extra_header, name, "headers", name)

@@ -13,7 +13,7 @@ _CONFIG: Final = ParserConfig(display_links=True)
 _ROWS: Final = frozenset(("table", "tbody", "thead", "tfoot"))
 _AROUND_LINES: Final = re.compile(r"^[ \t]+|[ \t\u00a0\u200c\u00ad\u034f]+$", re.MULTILINE)
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
-_ONLY_BLOCKS: Final = re.compile(r"^((?:\{%[^\n]*?%\})+)\n", re.MULTILINE)
+_ONLY_BLOCKS: Final = re.compile(r"^((?:\{%(?:(?!%\})[^\n])*%\})+)(\n+)", re.MULTILINE)
 
 
 def derive_text(html: str) -> str:
@@ -32,5 +32,14 @@ def derive_text(html: str) -> str:
 
     text = get_text(placeholders.take_out(html, dress), _CONFIG)
     text = _BLANK_LINES.sub("\n\n", _AROUND_LINES.sub("", text)).strip("\n")
-    # A line with nothing but block tags would leave an empty line in every message.
-    return _ONLY_BLOCKS.sub(r"\1", placeholders.put_back(text) + "\n")
+    return _ONLY_BLOCKS.sub(_close_up, placeholders.put_back(text) + "\n")
+
+
+def _close_up(line: re.Match[str]) -> str:
+    """A line with nothing but block tags must not leave empty lines in every message.
+
+    It keeps the line ends before it, and of those after it what they are more.
+    """
+    text = line.string[: line.start()]
+    before = len(text) - len(text.rstrip("\n"))
+    return line[1] + line[2][before:] if text else line[1]

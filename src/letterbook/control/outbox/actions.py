@@ -113,7 +113,8 @@ def release(actor: Actor, delivery_id: int, ordinal: int) -> None:
             )
         _make_due(delivery_id)
         what = f"delivery {delivery_id}, message {ordinal}"
-        record(actor, "release message without its copy", what)
+        before, after = {"copy": CopyStatus.REFUSED}, {"copy": CopyStatus.OWED}
+        record(actor, "release message without its copy", what, before=before, after=after)
         _notify()
 
 

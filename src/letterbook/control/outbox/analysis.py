@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from letterbook.control.deliveries.errors import DeliveryStateError
 from letterbook.control.deliveries.models import Delivery
-from letterbook.control.deliveries.queries import effective_options, locked_delivery
+from letterbook.control.deliveries.queries import effective_options, find_delivery, locked_delivery
 from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.sql import cursor, statement
@@ -41,7 +41,7 @@ from letterbook.mail.content import LEDGER_FIELDS, PERSON_FIELDS, Content
 from letterbook.mail.errors import MailError, PersonalisationError
 from letterbook.mail.identity import Identity
 from letterbook.mail.status import DeliveryState, Exclusion
-from letterbook.mail.template import inspect
+from letterbook.mail.inspection import inspect
 
 _ANALYZABLE: Final = (DeliveryState.EDITING, DeliveryState.ANALYZING, DeliveryState.READY)
 _SAMPLE: Final = 25
@@ -99,8 +99,9 @@ def _analyzing(delivery_id: int) -> Iterator[Delivery]:
 
     The lock is a session's, so that it ends with a process that is killed.
     """
+    find_delivery(delivery_id)
     with cursor() as db:
-        db.execute("SELECT pg_try_advisory_lock(hashtext('analyze'), %s::int)", [delivery_id])
+        db.execute("SELECT pg_try_advisory_lock(hashtextextended('analyze', %s))", [delivery_id])
         if not db.fetchone()[0]:
             raise DeliveryStateError(f"delivery {delivery_id} is being analysed already")
         try:
@@ -119,7 +120,7 @@ def _analyzing(delivery_id: int) -> Iterator[Delivery]:
                 Delivery.objects.filter(pk=delivery_id).update(state=DeliveryState.EDITING)
                 raise
         finally:
-            db.execute("SELECT pg_advisory_unlock(hashtext('analyze'), %s::int)", [delivery_id])
+            db.execute("SELECT pg_advisory_unlock(hashtextextended('analyze', %s))", [delivery_id])
 
 
 class _Analysis:
@@ -174,7 +175,7 @@ class _Analysis:
             *check_setup(self._options, self._setup),
             *bodies.findings,
             *check_templates(written, known_fields(self._types)),
-            *check_secrecy(frozen, self._setup),
+            *check_secrecy(content, self._setup),
             *check_unsubscribe(frozen),
         ]
         return content

@@ -11,7 +11,10 @@ from letterbook.control.outbox.preflight import Finding, error
 from letterbook.mail.address import normalise_address
 from letterbook.mail.compose import COMPOSER_VERSION
 from letterbook.mail.content import Attachment, Content, FieldType
-from letterbook.mail.template import Source, inspect
+from letterbook.mail.errors import TemplateError
+from letterbook.mail.inline import shows
+from letterbook.mail.inspection import inspect
+from letterbook.mail.template import Source
 from letterbook.settings import Settings
 
 MJML = "mjml"
@@ -53,7 +56,7 @@ def make_bodies(delivery: Delivery, options: Options) -> Bodies:
     findings: tuple[Finding, ...] = ()
     if text is None and html is not None:
         text = derive_text(html)
-        findings = _check_derived(text)
+        findings = _check_derived(html, text)
     return Bodies(None if options.format == "text" else html, text, findings)
 
 
@@ -90,16 +93,21 @@ def _attachments(delivery: Delivery, bodies: Bodies) -> tuple[Attachment, ...]:
     """A file that the HTML shows goes with the HTML only; the others go with every message."""
     source = delivery.html_source or ""
     attachments = (
-        Attachment(**file, inline=f"cid:{file['name']}" in source) for file in delivery.files
+        Attachment(**file, inline=shows(source, file["name"])) for file in delivery.files
     )
     return tuple(each for each in attachments if not each.inline or bodies.html is not None)
 
 
-def _check_derived(text: str) -> tuple[Finding, ...]:
+def _check_derived(html: str, text: str) -> tuple[Finding, ...]:
     """A derived text holds the HTML's tags, but may have lost some with what it left out."""
-    names = inspect(Source("body.txt", text), ()).fields
-    mistakes = inspect(Source("the derived text", text), names).errors
+    if _mistakes(Source("body.html", html, markup=True)):
+        return ()  # they are told of the HTML
     return tuple(
         error("template", f"no text part can be derived ({each}); write a body.txt")
-        for each in mistakes
+        for each in _mistakes(Source("the derived text", text))
     )
+
+
+def _mistakes(source: Source) -> tuple[TemplateError, ...]:
+    """Return what is wrong with a template, whatever fields recipients have."""
+    return inspect(source, inspect(source, ()).fields).errors

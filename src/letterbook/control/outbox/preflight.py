@@ -10,9 +10,10 @@ import msgspec
 from letterbook.control.mailtemplates.options import Options
 from letterbook.control.platform.queries import ArchiveView, RouteView
 from letterbook.control.platform.routes import ARCHIVE, RECIPIENTS
-from letterbook.mail.address import address_key, normalise_address
+from letterbook.mail.address import address_key
 from letterbook.mail.content import LEDGER_FIELDS, PERSON_FIELDS, Content
-from letterbook.mail.template import Source, inspect
+from letterbook.mail.inspection import inspect
+from letterbook.mail.template import Source
 
 _UNSUBSCRIBE: Final = re.compile(
     r"unsubscri|opt-?out|desuscri|darse de baja|date de baja", re.IGNORECASE
@@ -87,10 +88,10 @@ def check_setup(options: Options, setup: Setup) -> Iterator[Finding]:
     if RECIPIENTS not in setup.routes:
         yield error("route", "there is no recipients' route: `letterbook routes set recipients`")
     if options.email_bcc:
-        yield from _check_archive(options, setup)
+        yield from _check_archive(setup)
 
 
-def _check_archive(options: Options, setup: Setup) -> Iterator[Finding]:
+def _check_archive(setup: Setup) -> Iterator[Finding]:
     if ARCHIVE not in setup.routes:
         yield error(
             "route",
@@ -102,15 +103,6 @@ def _check_archive(options: Options, setup: Setup) -> Iterator[Finding]:
             "Email BCC is on, but the platform has no confirmed archive address: "
             "`letterbook archive set ADDRESS`",
         )
-        return
-    sender = options.sender.address if options.sender else None
-    ours = {"sender": sender, "reply_to": options.reply_to, "error_address": options.error_address}
-    key = address_key(setup.archive.address)
-    for name, address in ours.items():
-        if address is not None and address_key(normalise_address(address)) == key:
-            yield error(
-                "archive address", f"{name} is the archive address, which no recipient may see"
-            )
 
 
 def check_templates(texts: Texts, known: Collection[str]) -> Iterator[Finding]:
@@ -120,13 +112,23 @@ def check_templates(texts: Texts, known: Collection[str]) -> Iterator[Finding]:
             yield error("template", str(mistake))
 
 
-def check_secrecy(texts: Texts, setup: Setup) -> Iterator[Finding]:
-    """No template may hold the archive address (promise P3)."""
-    if setup.archive.address is None:
-        return
-    for source in texts.sources():
-        if setup.archive.address.casefold() in source.text.casefold():
-            yield error("archive address", f"{source.file} contains the archive address")
+def check_secrecy(content: Content, setup: Setup) -> Iterator[Finding]:
+    """Nothing that a recipient's server is told may hold the archive address (promise P3)."""
+    ours = {
+        "the sender": content.sender,
+        "reply_to": content.reply_to,
+        "the error address": content.error_address,
+    }
+    name = Source("template.toml, from.name", content.sender_name)
+    for archive in filter(None, (setup.archive.address, setup.archive.pending)):
+        for what, address in ours.items():
+            if address and address_key(address) == address_key(archive):
+                yield error(
+                    "archive address", f"{what} is the archive address, which no recipient may see"
+                )
+        for source in (name, *frozen_texts(content).sources()):
+            if archive.casefold() in source.text.casefold():
+                yield error("archive address", f"{source.file} contains the archive address")
 
 
 def check_unsubscribe(texts: Texts) -> Iterator[Finding]:

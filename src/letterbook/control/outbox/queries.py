@@ -12,7 +12,7 @@ from psycopg import sql
 from letterbook.control.deliveries.queries import effective_options, find_delivery
 from letterbook.control.kernel.sql import cursor, statement
 from letterbook.control.outbox.analysis import AnalysisReport
-from letterbook.mail.address import domain_of
+from letterbook.mail.address import domain_of, normalise_address
 from letterbook.mail.identity import Identity, MessageRef
 from letterbook.mail.status import CopyStatus, DeliveryState, MessageStatus
 
@@ -87,7 +87,7 @@ def last_report(delivery_id: int) -> AnalysisReport | None:
 def log(delivery_id: int, identity: Identity) -> Iterator[LogLine]:
     """Yield a line for each message of the delivery, in order; memory stays constant."""
     sender = effective_options(find_delivery(delivery_id)).sender
-    domain = domain_of(sender.address) if sender else ""
+    domain = domain_of(normalise_address(sender.address)) if sender else ""
     with transaction.atomic(), connection.chunked_cursor() as db:
         db.execute(statement("outbox", "log"), {"delivery": delivery_id})
         while rows := db.fetchmany(_FETCH):

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
+from letterbook.control.kernel.sql import cursor
 from letterbook.control.platform.errors import ArchiveAddressError, RouteError
 from letterbook.control.platform.models import ArchiveAddress, ArchivePolicy, Route, Secret
 from letterbook.control.platform.queries import IDENTITY_SECRET
@@ -119,6 +120,7 @@ def set_archive_address(
     address = check_archive_address(text, is_recipient=is_recipient)
     code = "".join(secrets.choice("0123456789") for _ in range(_CODE_DIGITS))
     with transaction.atomic():
+        _one_after_the_other()
         old = _active()
         ArchiveAddress.objects.filter(state=ArchiveAddress.State.PENDING).update(
             state=ArchiveAddress.State.REPLACED, code_hash=None
@@ -145,11 +147,8 @@ def confirm_archive_address(actor: Actor, code: str) -> str:
     """
     actor.require(Right.ARCHIVE_ADMINISTRATION)
     with transaction.atomic():
-        pending = (
-            ArchiveAddress.objects.select_for_update()
-            .filter(state=ArchiveAddress.State.PENDING)
-            .first()
-        )
+        _one_after_the_other()
+        pending = ArchiveAddress.objects.filter(state=ArchiveAddress.State.PENDING).first()
         if pending is None or pending.code_hash is None:
             raise ArchiveAddressError("no archive address waits for a code; set one first")
         if not hmac.compare_digest(bytes(pending.code_hash), _hash(code.strip())):
@@ -184,10 +183,14 @@ def set_archive_policy(actor: Actor, policy: Policy) -> None:
             )
 
 
+def _one_after_the_other() -> None:
+    """Let whoever changes the archive address at the same time wait until this is done."""
+    with cursor() as db:
+        db.execute("SELECT pg_advisory_xact_lock(hashtext('archive address'))")
+
+
 def _active() -> ArchiveAddress | None:
-    return (
-        ArchiveAddress.objects.select_for_update().filter(state=ArchiveAddress.State.ACTIVE).first()
-    )
+    return ArchiveAddress.objects.filter(state=ArchiveAddress.State.ACTIVE).first()
 
 
 def _activate(actor: Actor, pending: ArchiveAddress) -> None:

@@ -1,9 +1,10 @@
 """The address of a route, as an administrator writes it: ``smtp+starttls://user@relay:587``."""
 
 import ipaddress
+import re
 import ssl
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from letterbook.control.platform.errors import RouteError
@@ -17,6 +18,11 @@ _SCHEMES: Final = {
     "smtp+starttls": ("starttls", 587),
     "smtps": ("tls", 465),
 }
+_HOST: Final = re.compile(r"[\w.:%-]+")
+_FORM: Final = (
+    "the address of a route has the form smtps://[user[:password]@]host[:port]; write the "
+    "characters @ : / ? # [ ] % of a user or password as %40 %3A %2F %3F %23 %5B %5D %25"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +33,28 @@ class RouteUrl:
     host: str
     port: int
     username: str | None
-    password: str | None
+    password: str | None = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> "RouteUrl":
-        """Read a URL. Raises RouteError saying what is wrong with it."""
+        """Read a URL. Raises RouteError, which never quotes it: it may hold a password."""
         try:
             url = urllib.parse.urlsplit(text)
             port = url.port
-        except ValueError as error:
-            raise RouteError(f"{_without_password(text)} is not a URL: {error}") from None
+        except ValueError:
+            raise RouteError(_FORM) from None
         if url.scheme not in _SCHEMES:
-            raise RouteError(
-                f"{_without_password(text)} must begin with one of "
-                f"{', '.join(f'{scheme}://' for scheme in _SCHEMES)}"
-            )
-        if not url.hostname or url.path.strip("/") or url.query or url.fragment:
-            raise RouteError(
-                f"{_without_password(text)} must have the form {url.scheme}://[user@]host[:port]"
-            )
+            schemes = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+            raise RouteError(f"the address of a route must begin with one of {schemes}")
+        host = url.hostname
+        if not host or not _HOST.fullmatch(host) or port == 0:
+            raise RouteError(_FORM)
+        if url.path.strip("/") or url.query or url.fragment or (url.password and not url.username):
+            raise RouteError(_FORM)
         security, default_port = _SCHEMES[url.scheme]
         return cls(
             security=security,
-            host=url.hostname,
+            host=host,
             port=port or default_port,
             username=urllib.parse.unquote(url.username) if url.username else None,
             password=urllib.parse.unquote(url.password) if url.password else None,
@@ -77,12 +82,6 @@ class RouteUrl:
 def check_authorities(pem: str) -> None:
     """Raise RouteError unless ``pem`` holds certificates that TLS can trust."""
     try:
-        ssl.create_default_context(cadata=pem)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError) as error:
         raise RouteError(f"the CA file holds no usable PEM certificate: {error}") from error
-
-
-def _without_password(text: str) -> str:
-    before, at, after = text.rpartition("@")
-    scheme, slashes, _ = before.partition("://")
-    return f"{scheme}{slashes}…@{after}" if at else text

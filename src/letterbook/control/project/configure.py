@@ -5,7 +5,15 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.db import OperationalError, connection
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+
+from letterbook.errors import ConfigurationError
+
+
+class DatabaseError(ConfigurationError):
+    """The database cannot be used."""
 
 
 def prepare() -> None:
@@ -15,8 +23,24 @@ def prepare() -> None:
 
 
 def use_database(conninfo: str) -> None:
-    """Use the database at ``conninfo`` (a libpq string or URL), before the first query."""
-    settings.DATABASES["default"].update(_database(conninfo))
+    """Use the database at ``conninfo`` (a libpq string or URL), before the first query.
+
+    Raises DatabaseError, which never quotes it: it may hold a password.
+    """
+    try:
+        settings.DATABASES["default"].update(_database(conninfo))
+    except ProgrammingError:
+        raise DatabaseError(
+            "the address of the database has the form postgresql://user:password@host:port/name"
+        ) from None
+
+
+def connect() -> None:
+    """Connect to the database. Raises DatabaseError when it does not answer."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        raise DatabaseError(f"cannot reach the database: {error}") from error
 
 
 def _database(conninfo: str) -> dict[str, Any]:

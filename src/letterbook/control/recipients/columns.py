@@ -1,5 +1,6 @@
 """From the header row of a file to fields and typed attributes."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +103,8 @@ def _column(title: str, wishes: Mapping[str, str], known: Mapping[str, FieldType
             f"--map {title}:{wish}: {wish} is neither a type ({', '.join(TYPES)}) "
             f"nor a field ({', '.join(FIELDS)})"
         )
+    if name in FIELDS and column_type != "text":
+        raise MappingError(f"--map {title}:{wish}: {name} is a field, and fields are text")
     if column_type and known.get(name, column_type) != column_type:
         raise MappingError(
             f"{name} holds values of type {known[name]} since an earlier import; import it as "
@@ -119,7 +122,10 @@ def _int(text: str) -> int:
 def _float(text: str) -> float:
     if not re.fullmatch(r"[+-]?\d{1,300}([.,]\d+)?([eE][+-]?\d{1,2})?", text, re.ASCII):
         raise ValueError("is not a number")
-    return float(text.replace(",", "."))
+    number = float(text.replace(",", "."))
+    if not math.isfinite(number):
+        raise ValueError("is not a number that can be kept")
+    return number
 
 
 def _bool(text: str) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TextIO
@@ -76,6 +77,8 @@ def import_recipients(
     ImportFileError and MappingError.
     """
     actor.require(Right.RECIPIENT_IMPORT)
+    if rejects_file.exists() and path.exists() and rejects_file.samefile(path):
+        raise ImportFileError(f"rejects written to {rejects_file} would overwrite the file itself")
     file_format = detect_format(path)
     rows = read_rows(path, file_format, progress)
     header = next(rows, None)
@@ -159,7 +162,10 @@ class _RowReader:
 
 
 class _Rejects:
-    """The rejects file, which exists only when there is something in it."""
+    """The rejects file, which exists only when there is something in it.
+
+    A file that an earlier import left goes too: its rows may be imported by now.
+    """
 
     _SHOWN: Final = 20
 
@@ -174,21 +180,35 @@ class _Rejects:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+        if (failure is None) == (self._file is None):  # nothing rejected, or nothing imported
+            with suppress(OSError):
+                self._remove()
 
     def add(self, row: Row, reason: str) -> None:
         if self._file is None:
-            # Personal data that only the one who imports may read.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+            self._file = self._open()
             self._writer = csv.writer(self._file)
             self._writer.writerow(["line", "reason", *self._titles])
         self._writer.writerow([row.line, reason, *row.values])
         self.count += 1
         if len(self.first) < self._SHOWN:
             self.first.append(Reject(row.line, reason))
+
+    def _open(self) -> TextIO:
+        """Open a new file: its personal data is for the one who imports only."""
+        try:
+            self._remove()
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            raise ImportFileError(f"cannot write {self._path}: {error.strerror}") from error
+        return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+
+    def _remove(self) -> None:
+        if self._path.is_file():
+            self._path.unlink()
 
 
 def _stage(rows: Iterator[Row], reader: _RowReader, rejects: _Rejects) -> int:

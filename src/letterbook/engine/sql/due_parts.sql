@@ -5,7 +5,9 @@ SELECT p.delivery_id, p.number
   JOIN engine_delivery AS d ON d.id = p.delivery_id
  WHERE (
         (p.due_at <= now() AND d.state IN ('sending', 'retrying'))
-        OR (p.copies_owed > 0 AND p.owed_at <= now()
+        -- Nobody looks through the parts of a delivery that is stopped: what is owed comes up here.
+        OR (p.copies_owed > 0
+            AND (p.owed_at <= now() OR p.owed_at IS NULL AND d.state = 'stopped')
             AND (SELECT state <> 'down' FROM outbox_health WHERE route = 'archive'))
        )
    AND p.lease_until IS NULL

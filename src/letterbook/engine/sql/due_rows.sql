@@ -8,6 +8,6 @@ SELECT m.ordinal, m.recipient_id, m.address, m.status::text, m.copy::text, m.att
    AND (m.next_attempt_at IS NULL OR m.next_attempt_at <= now())
    AND (
         (%(active)s AND m.status IN ('pending', 'deposited', 'deferred'))
-        OR (m.copy = 'owed' AND m.status IN ('sent', 'failed', 'in_doubt'))
+        OR (m.copy = 'owed' AND m.status IN ('sent', 'failed', 'in_doubt', 'cancelled'))
        )
  ORDER BY m.ordinal

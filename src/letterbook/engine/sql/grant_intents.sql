@@ -29,7 +29,9 @@ WITH delivery AS MATERIALIZED (
         AS o (ordinal, sha256, generation, copy, copy_at, copy_version, reply)
 ), moved AS (
     UPDATE outbox_message AS m
-       SET status = CASE WHEN mine.open THEN 'sending' ELSE 'deposited' END::message_status,
+       SET status = CASE WHEN mine.open THEN 'sending'
+                         WHEN m.status = 'cancelled' THEN 'cancelled'
+                         ELSE 'deposited' END::message_status,
            attempts = m.attempts + mine.open::int::smallint,
            copy = o.copy,
            copy_at = coalesce(o.copy_at, m.copy_at),
@@ -42,7 +44,9 @@ WITH delivery AS MATERIALIZED (
      WHERE m.delivery_id = %(delivery)s
        AND m.ordinal = o.ordinal
        AND m.part = mine.number
-       AND m.status IN ('pending', 'deposited', 'deferred')
+       AND (m.status IN ('pending', 'deposited', 'deferred')
+            -- The delivery was stopped while the archive took the copy, which is there now.
+            OR m.status = 'cancelled' AND NOT mine.open AND m.copy = 'waiting')
        AND CASE o.copy
            -- Only bytes that the archive has acknowledged (promises P1 and P2).
            WHEN 'accepted' THEN o.copy_at IS NOT NULL

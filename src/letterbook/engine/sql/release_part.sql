@@ -5,7 +5,9 @@ UPDATE outbox_part AS p
        (due_at, owed_at) = (
            SELECT min(coalesce(m.next_attempt_at, now()))
                       FILTER (WHERE m.status IN ('pending', 'deposited', 'deferred')),
-                  min(coalesce(m.next_attempt_at, now())) FILTER (WHERE m.copy = 'owed')
+                  min(coalesce(m.next_attempt_at, now())) 
+                      FILTER (WHERE m.copy = 'owed' AND
+                                    m.status IN ('sent', 'failed', 'in_doubt', 'cancelled'))
              FROM outbox_message AS m
             WHERE m.delivery_id = p.delivery_id
               AND m.ordinal BETWEEN p.first_ordinal AND p.last_ordinal

@@ -40,7 +40,6 @@ WITH targeted AS (
           UNION ALL
          SELECT %(delivery)s, id, email, 'duplicate'
            FROM judged CROSS JOIN generate_series(2, times)
-          WHERE reason IS NULL
 )
 SELECT coalesce(sum(times), 0) AS target,
        count(*) FILTER (WHERE reason IS NULL) AS messages,
@@ -48,5 +47,5 @@ SELECT coalesce(sum(times), 0) AS target,
        count(*) FILTER (WHERE reason = 'archive_address') AS archive_address,
        count(*) FILTER (WHERE reason = 'denylisted') AS denylisted,
        count(*) FILTER (WHERE reason = 'quarantined') AS quarantined,
-       coalesce(sum(times - 1) FILTER (WHERE reason IS NULL), 0) AS duplicate
+       coalesce(sum(times - 1), 0) AS duplicate
   FROM judged

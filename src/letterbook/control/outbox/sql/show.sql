@@ -1,4 +1,4 @@
--- tables: outbox_part, outbox_content
+-- tables: outbox_part
 -- The tallies of the parts, never a count over the ledger.
 SELECT {sums}
   FROM outbox_part
