@@ -14,6 +14,7 @@ from rich.text import Text
 
 stdout: Final = Console(soft_wrap=True, highlight=False)
 stderr: Final = Console(stderr=True, soft_wrap=True, highlight=False)
+_UNFOLDED: Final = 10_000
 
 
 def print_json(value: Any) -> None:
@@ -28,7 +29,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*map(_plain, row))
-    stdout.print(table)
+    _print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
@@ -38,7 +39,13 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, _plain(value))
-    stdout.print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """Fold long cells for people only: programs look for whole words."""
+    console = stdout if stdout.is_terminal else Console(width=_UNFOLDED, highlight=False)
+    console.print(table)
 
 
 def _plain(value: object) -> Text:

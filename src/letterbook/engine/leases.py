@@ -25,6 +25,7 @@ class Leases:
         self._ledger = ledger
         self._beat = lease.total_seconds() / _BEATS
         self._parts: set[Part] = set()
+        self._is_shut = False
 
     @property
     def deliveries(self) -> set[int]:
@@ -35,13 +36,15 @@ class Leases:
     def held(self, part: Part) -> Iterator[None]:
         """Keep the lease of ``part`` inside the block."""
         self._parts.add(part)
+        part.open = part.open and not self._is_shut
         try:
             yield
         finally:
             self._parts.discard(part)
 
     def shut(self) -> None:
-        """Begin nothing more in any part."""
+        """Begin nothing more in any part, not even in one whose claim is under way."""
+        self._is_shut = True
         for part in self._parts:
             part.open = False
 

@@ -50,7 +50,9 @@ class Pipeline:
         self._archive: Archive | None = None
         self._contents = Contents(database, identity)
         self._admission = Admission(window)
+        self._at_once = min(_AT_ONCE, window)
         self._brakes: set[asyncio.Task[object]] = set()
+        self._health = tuple(health.values())
         self._database = database
         self.leases = Leases(ledger, settings.lease)
         self.settle = Settle(ledger, self._contents, window, landed=self._landed, left=self._left)
@@ -89,20 +91,33 @@ class Pipeline:
             try:
                 frozen = await persist(self._contents.load, delivery)
                 await self._feed(claim, frozen)
-            finally:
-                await claim.part.emptied()
-                await persist(self._ledger.release, claim.part)
-                self._contents.trim(self.leases.deliveries)
+            except Exception:
+                await self._give_back(claim.part)
+                raise
+            await self._give_back(claim.part)
         log.info("part released", epoch=claim.part.epoch)
+
+    async def written(self) -> None:
+        """Wait until the database has what was found out about routes and deliveries."""
+        for health in self._health:
+            await health.written()
+        if self._brakes:
+            await asyncio.wait(self._brakes)
 
     def use(self, archive: Archive) -> None:
         """Archive at ``archive`` from now on."""
         self._archive = archive
         self.deposit.use(archive)
 
+    async def _give_back(self, part: Part) -> None:
+        """Wait for the part's letters and release it. (Who is cancelled cannot wait for them.)"""
+        await part.emptied()
+        await persist(self._ledger.release, part)
+        self._contents.trim(self.leases.deliveries)
+
     async def _feed(self, claim: Claim, frozen: Frozen) -> None:
         """Write the part's letters and put each into the stage it belongs to."""
-        for rows in _chunks(claim.rows):
+        for rows in _chunks(claim.rows, self._at_once):
             await self._admission.wait(len(rows))
             if not claim.part.open:
                 return
@@ -162,6 +177,6 @@ class Pipeline:
         task.add_done_callback(self._brakes.discard)
 
 
-def _chunks(rows: list[Row]) -> Iterator[list[Row]]:
-    for start in range(0, len(rows), _AT_ONCE):
-        yield rows[start : start + _AT_ONCE]
+def _chunks(rows: list[Row], size: int) -> Iterator[list[Row]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -27,6 +27,7 @@ _PARTS_AT_ONCE: Final = 4
 """Parts that one worker carries at a time, so that the end of one does not let the lanes idle."""
 
 _IDLE_CHECK: Final = 0.25
+_PAUSE: Final = 0.1
 _Service: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 _log = structlog.get_logger(__name__)
 
@@ -93,6 +94,7 @@ class Worker:
         async with self._jobs.open_async(), _running(services):
             async with _running((self._sweeper.run, self._sweeper.listen)):
                 carrying = asyncio.create_task(self._carry_parts(stop))
+                carrying.add_done_callback(lambda _: stop.set())
                 if until_idle:
                     await self._wait_until_idle(stop)
                     stop.set()
@@ -100,7 +102,9 @@ class Worker:
             _log.info("draining")
             pipeline.leases.shut()
             await carrying
-            await self._database.fetch("forget_workers", {"worker": self._id})
+            await pipeline.written()
+            with contextlib.suppress(*LOST):
+                await self._database.fetch("forget_workers", {"worker": self._id})
 
     async def _carry_parts(self, stop: asyncio.Event) -> None:
         """Take jobs until ``stop``; should the database be lost, take them again afterwards."""
@@ -120,14 +124,23 @@ class Worker:
             if not working.done():
                 self._pipeline.leases.shut()
                 working.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectorException, *LOST):
+            try:
                 await working
+            except (ConnectorException, *LOST) as error:
+                _log.warning("jobs lost the database", error=type(error).__name__)
+                await asyncio.sleep(_PAUSE)
+            except asyncio.CancelledError:
+                if not working.cancelled():
+                    raise
 
     async def _wait_until_idle(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self._sweeper.sweep()
-            if not self._pipeline.leases.deliveries and await self._sweeper.is_idle():
-                return
+            try:
+                await self._sweeper.sweep()
+                if not self._pipeline.leases.deliveries and await self._sweeper.is_idle():
+                    return
+            except LOST as error:
+                _log.warning("not swept", error=type(error).__name__)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_CHECK):
                     await stop.wait()
@@ -135,8 +148,13 @@ class Worker:
     async def _defer(self, parts: list[tuple[int, int]]) -> None:
         for delivery, number in parts:
             job = self._task.configure(queueing_lock=f"part {delivery} {number}")
-            with contextlib.suppress(AlreadyEnqueued):
+            try:
                 await job.defer_async(delivery=delivery, number=number)
+            except AlreadyEnqueued:
+                continue
+            except ConnectorException as error:  # the next sweep will find them
+                _log.warning("parts not deferred", error=type(error).__name__)
+                return
 
 
 @contextlib.asynccontextmanager

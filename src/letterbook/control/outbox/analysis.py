@@ -40,8 +40,8 @@ from letterbook.mail.compose import Addressee, Composer
 from letterbook.mail.content import LEDGER_FIELDS, PERSON_FIELDS, Content
 from letterbook.mail.errors import MailError, PersonalisationError
 from letterbook.mail.identity import Identity
-from letterbook.mail.status import DeliveryState, Exclusion
 from letterbook.mail.inspection import inspect
+from letterbook.mail.status import DeliveryState, Exclusion
 
 _ANALYZABLE: Final = (DeliveryState.EDITING, DeliveryState.ANALYZING, DeliveryState.READY)
 _SAMPLE: Final = 25

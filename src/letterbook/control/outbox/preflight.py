@@ -134,7 +134,7 @@ def check_secrecy(content: Content, setup: Setup) -> Iterator[Finding]:
 def check_unsubscribe(texts: Texts) -> Iterator[Finding]:
     """Somebody who wants no more letters must find a way to say so."""
     bodies = (texts.html or "", texts.text or "")
-    if texts.list_unsubscribe is None and not any(map(_UNSUBSCRIBE.search, bodies)):
+    if not texts.list_unsubscribe and not any(map(_UNSUBSCRIBE.search, bodies)):
         yield Finding(
             "warning", "unsubscribe", "there is no unsubscribe link and no list_unsubscribe"
         )

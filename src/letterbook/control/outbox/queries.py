@@ -85,9 +85,16 @@ def last_report(delivery_id: int) -> AnalysisReport | None:
 
 
 def log(delivery_id: int, identity: Identity) -> Iterator[LogLine]:
-    """Yield a line for each message of the delivery, in order; memory stays constant."""
+    """Return a line for each message of the delivery, in order; memory stays constant.
+
+    Raises NotFoundError.
+    """
     sender = effective_options(find_delivery(delivery_id)).sender
     domain = domain_of(normalise_address(sender.address)) if sender else ""
+    return _log_lines(delivery_id, identity, domain)
+
+
+def _log_lines(delivery_id: int, identity: Identity, domain: str) -> Iterator[LogLine]:
     with transaction.atomic(), connection.chunked_cursor() as db:
         db.execute(statement("outbox", "log"), {"delivery": delivery_id})
         while rows := db.fetchmany(_FETCH):

@@ -77,6 +77,8 @@ def import_recipients(
     ImportFileError and MappingError.
     """
     actor.require(Right.RECIPIENT_IMPORT)
+    if not list_name.strip():
+        raise ImportFileError("the list that the people go into needs a name")
     if rejects_file.exists() and path.exists() and rejects_file.samefile(path):
         raise ImportFileError(f"rejects written to {rejects_file} would overwrite the file itself")
     file_format = detect_format(path)
