@@ -147,7 +147,7 @@ class Post:
         await self.until(lambda: self.state(delivery) == state, seconds)
 
     async def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Do something in the database that a worker in this event loop may have to make way for."""
+        """Do something that a worker in this event loop may have to make way for."""
         return await asyncio.to_thread(self.house.sql, statement, *values)
 
     async def probe_now(self) -> None:
@@ -238,8 +238,8 @@ class Post:
                     "owed_at - now() FROM outbox_part"
                 ),
                 (
-                    "SELECT delivery_id, status::text, copy::text, failure::text, attempts, count(*) "
-                    "FROM outbox_message GROUP BY 1, 2, 3, 4, 5"
+                    "SELECT delivery_id, status::text, copy::text, failure::text, attempts, "
+                    "count(*) FROM outbox_message GROUP BY 1, 2, 3, 4, 5"
                 ),
             )
         )

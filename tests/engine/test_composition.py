@@ -40,7 +40,7 @@ def people(count: int, **special: object) -> list[dict[str, object]]:
         ("<p>{% for i in range(recipient.points) %}{{ i }}{% endfor %} unsubscribe</p>", 99_999),
         (
             (
-                "<p>{% for i in range(recipient.points) %}{% for k in range(90000) %}{% endfor %}"
+                "<p>{% for i in range(recipient.points) %}{% for k in range(900) %}{% endfor %}"
                 "{% endfor %} unsubscribe</p>"
             ),
             90_000,
@@ -223,6 +223,7 @@ async def test_other_bytes_than_those_that_were_owed_are_deposited_first(post: P
     assert copy.sha256 == message.sha256
     assert copy.answered_at < message.began_at
     assert post.line(delivery, 3).generation == 2
+    post.books_only = True  # the copies of the other four differ, and the ledger says so
 
 
 async def test_an_owed_copy_of_other_bytes_keeps_both_hashes(post: Post):

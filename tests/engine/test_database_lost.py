@@ -164,12 +164,14 @@ async def test_an_intent_that_is_committed_after_its_worker_gave_up_is_not_lost(
     """The gate's statement waits in the server while the worker's connection breaks."""
     post.house.with_settings(in_flight=16)
     delivery = post.house.started(100)
-    async with post.locked("SELECT FROM deliveries_delivery FOR UPDATE"):
-        async with post.working(wire.conninfo):
-            await post.until(lambda: post.waits_for_lock("The gate"))
-            wire.cut_near()
-            asyncio.get_running_loop().call_later(0.05, post.unlock.set)
-            await post.until_state(delivery, "finished", seconds=40)
+    async with (
+        post.locked("SELECT FROM deliveries_delivery FOR UPDATE"),
+        post.working(wire.conninfo),
+    ):
+        await post.until(lambda: post.waits_for_lock("The gate"))
+        wire.cut_near()
+        asyncio.get_running_loop().call_later(0.05, post.unlock.set)
+        await post.until_state(delivery, "finished", seconds=40)
     post.expect(delivery, sent=100, accepted=100)
     assert all(line.attempts == 1 for line in post.lines(delivery).values())
 

@@ -13,7 +13,7 @@ import pytest
 from letterbook.control.outbox import actions
 from letterbook.engine.database import Database, statement
 from letterbook.engine.ledger import Claim, Ledger
-from letterbook.engine.work import Letter, Outcome, Receipt, Setback
+from letterbook.engine.work import Letter, Outcome, Part, Receipt, Setback
 from letterbook.mail.status import CopyStatus, Failure, MessageStatus
 from tests.engine.post import Post
 
@@ -343,8 +343,6 @@ async def test_what_was_never_begun_is_due_again_however_late_that_is_known(post
 
 
 async def b_part(post: Post) -> Any:
-    from letterbook.engine.work import Part
-
     ((delivery, number, epoch, first, last),) = post.house.sql(
         "SELECT delivery_id, number, epoch, first_ordinal, last_ordinal FROM outbox_part"
     )

@@ -192,7 +192,9 @@ MARKER = "Zzyzxmarkér"
 
 
 def files_of(folder: Path) -> set[Path]:
-    return {path for path in folder.rglob("*") if path.is_file()}
+    """Return the files below ``folder``; what others remove meanwhile does not matter."""
+    found = (Path(where, name) for where, _, names in os.walk(folder) for name in names)
+    return {path for path in found if path.is_file()}
 
 
 def holds_marker(path: Path) -> bool:
@@ -202,6 +204,12 @@ def holds_marker(path: Path) -> bool:
         return False
     needles = (MARKER.encode(), MARKER.encode("utf-16-le"), b"Zzyzxmark")
     return any(needle in content for needle in needles)
+
+
+def settled(post: Post, delivery: int) -> int:
+    """How many messages have an outcome."""
+    counts = post.counts(delivery)
+    return sum(n for name, n in counts.items() if name not in ("pending", "deposited", "sending"))
 
 
 async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, tmp_path: Path):
@@ -240,16 +248,8 @@ async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, t
                 stderr=said,
             )
         try:
-
-            def settled():
-                return sum(n for name, n in post.counts(delivery).items()
-                                              if name not in ("pending", "deposited", "sending"))  # fmt: skip
-
-            await post.until(lambda: settled() >= target, seconds=30)  # noqa: B023
-            open_files = {
-                Path(f"/proc/{worker.pid}/fd/{fd}").resolve()
-                for fd in os.listdir(f"/proc/{worker.pid}/fd")
-            }
+            await post.until(lambda: settled(post, delivery) >= target, seconds=30)  # noqa: B023
+            open_files = {each.resolve() for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
         finally:
             worker.send_signal(signal.SIGKILL)
             await asyncio.to_thread(worker.wait)

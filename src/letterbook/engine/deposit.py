@@ -136,12 +136,16 @@ class Deposit:
     def given_back(self, letter: Letter) -> None:
         """The letter cannot be deposited now."""
         self._versions.pop(letter, None)
-        owes = self._archive.policy is ArchivePolicy.OWE
-        if owes and not letter.only_copy and letter.part.may_begin(self._loop.time()):
+        if self._may_owe(letter) and letter.part.may_begin(self._loop.time()):
             letter.copy = CopyStatus.OWED
             self._accepted(letter)
         else:
             self._dropped(letter)
+
+    def _may_owe(self, letter: Letter) -> bool:
+        """Other bytes than an attempt before had are deposited first, whatever the policy."""
+        owes = self._archive.policy is ArchivePolicy.OWE
+        return owes and not letter.only_copy and letter.generation <= max(letter.row.generation, 1)
 
     def _postpone(self, letter: Letter, reply: Reply) -> None:
         self._postponed += 1

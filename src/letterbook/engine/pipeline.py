@@ -25,6 +25,7 @@ from letterbook.engine.settle import Settle
 from letterbook.engine.work import ARCHIVE, RECIPIENTS, Letter, Part, Row, Setback
 from letterbook.engine.write import write
 from letterbook.mail.identity import Identity
+from letterbook.mail.secrecy import Secret
 from letterbook.mail.status import CopyStatus
 from letterbook.settings import Settings
 
@@ -47,7 +48,7 @@ class Pipeline:
     ) -> None:
         window = settings.in_flight
         self._ledger = ledger
-        self._archive: Archive | None = None
+        self._secret: Secret | None = None
         self._contents = Contents(database, identity)
         self._admission = Admission(window)
         self._at_once = min(_AT_ONCE, window)
@@ -106,7 +107,7 @@ class Pipeline:
 
     def use(self, archive: Archive) -> None:
         """Archive at ``archive`` from now on."""
-        self._archive = archive
+        self._secret = Secret(archive.address) if archive.address else None
         self.deposit.use(archive)
 
     async def _give_back(self, part: Part) -> None:
@@ -127,7 +128,7 @@ class Pipeline:
             await asyncio.sleep(0)
 
     def _write(self, part: Part, row: Row, frozen: Frozen) -> Letter | Setback:
-        return write(part, row, frozen, self._archive.address if self._archive else None)
+        return write(part, row, frozen, self._secret)
 
     def _distribute(self, written: list[Letter | Setback]) -> None:
         copies = []

@@ -1,4 +1,4 @@
-"""DKIM signatures (RFC 6376, and RFC 8463 for Ed25519), relaxed for headers and simple for the body.
+"""DKIM signatures (RFC 6376; Ed25519 by RFC 8463), relaxed for headers, simple for the body.
 
 The body needs no canonical form of its own: quoted-printable leaves no white space at line ends, so
 *simple* costs one hash and survives every relay that leaves 7-bit text alone.
