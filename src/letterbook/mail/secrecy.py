@@ -22,13 +22,17 @@ class Secret:
         local, _, domain = address.lower().rpartition("@")
         spellings = {domain, _unicode_domain(domain)}
         self._needles = tuple(f"{local}@{each}" for each in spellings)
+        starts = {each[0] for each in spellings}
+        self._followers = {
+            text.encode()[0] for start in starts for text in (start, start.upper(), "=")
+        }
         self._reach = _LONGEST_OCTET * max(len(each.encode()) for each in self._needles)
 
     def is_in(self, message: bytes) -> bool:
         """Whether ``message`` shows the address: in whatever case, encoding or folding."""
         at = message.find(b"@")
-        while at >= 0:
-            if self._is_at(message, at):
+        while 0 <= at < len(message) - 1:
+            if message[at + 1] in self._followers and self._is_at(message, at):
                 return True
             at = message.find(b"@", at + 1)
         return self._is_encoded(message)
