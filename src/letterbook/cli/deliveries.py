@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import sys
 from datetime import datetime
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import click
@@ -11,7 +12,6 @@ import msgspec
 from rich.markup import escape
 
 from letterbook.cli.output import (
-    complain,
     json_option,
     print_facts,
     print_json,
@@ -19,23 +19,34 @@ from letterbook.cli.output import (
     progress_bar,
     stdout,
 )
-from letterbook.cli.probing import probe_route
-from letterbook.cli.session import Session, open_session
+from letterbook.cli.probing import refresh_routes
+from letterbook.cli.proofs import proof
+from letterbook.cli.session import open_session
 from letterbook.cli.waiting import wait_for
 from letterbook.control.deliveries import queries as deliveries_queries
 from letterbook.control.deliveries.actions import create_delivery, edit_delivery
 from letterbook.control.kernel.errors import ActionError
 from letterbook.control.outbox import actions, queries
-from letterbook.control.outbox.analysis import AnalysisReport, analyze
+from letterbook.control.outbox.analysis import AnalysisReport, analyze, state_after
 from letterbook.control.outbox.freeze import Defaults
 from letterbook.control.outbox.queries import DeliveryView, LogLine
-from letterbook.control.platform import queries as platform
-from letterbook.errors import LetterbookError
-from letterbook.mail.status import DeliveryState
+from letterbook.mail.status import DeliveryKind, DeliveryState, MessageStatus
 
 bcc_option = click.option(
     "--email-bcc/--no-email-bcc", default=None, help="Differ from the template."
 )
+test_option = click.option(
+    "--test-smtp/--no-test-smtp",
+    default=None,
+    help="Differ from the template: everything but DATA, so that nothing is sent.",
+)
+
+
+_KINDS: Final = {
+    DeliveryKind.ORDINARY: "delivery",
+    DeliveryKind.PROOF: "proof",
+    DeliveryKind.TEST: "Test SMTP: everything but DATA; nothing is sent or copied",
+}
 
 
 @click.group()
@@ -43,19 +54,19 @@ def deliveries() -> None:
     """Deliveries: make, analyse, start, watch."""
 
 
+deliveries.add_command(proof)
+
+
 @deliveries.command("create")
 @click.option("--template", required=True, metavar="NAME")
 @click.option("--list", "lists", required=True, multiple=True, metavar="NAME")
 @click.option("--label", metavar="TEXT")
 @bcc_option
-def create(
-    template: str, lists: tuple[str, ...], label: str | None, email_bcc: bool | None
-) -> None:
+@test_option
+def create(template: str, lists: tuple[str, ...], **options: Any) -> None:
     """Make a delivery from a template. The last line printed is its id."""
     with open_session() as session:
-        delivery = create_delivery(
-            session.actor, template=template, lists=lists, label=label, email_bcc=email_bcc
-        )
+        delivery = create_delivery(session.actor, template=template, lists=lists, **options)
         click.echo(delivery)
 
 
@@ -63,10 +74,11 @@ def create(
 @click.argument("delivery", type=int, metavar="ID")
 @click.option("--label", metavar="TEXT")
 @bcc_option
-def edit(delivery: int, label: str | None, email_bcc: bool | None) -> None:
+@test_option
+def edit(delivery: int, **options: Any) -> None:
     """Change a delivery that has not started; it must be analysed anew."""
     with open_session() as session:
-        edit_delivery(session.actor, delivery, label=label, email_bcc=email_bcc)
+        edit_delivery(session.actor, delivery, **options)
         click.echo(f"Delivery {delivery} is changed; analyse it again before it starts.")
 
 
@@ -76,7 +88,7 @@ def edit(delivery: int, label: str | None, email_bcc: bool | None) -> None:
 def analyze_delivery(delivery: int, as_json: bool) -> None:
     """Work out what a delivery would send, check it, freeze it. Nothing is sent."""
     with open_session() as session, progress_bar("Analysing", None) as update:
-        _refresh_routes(session)
+        refresh_routes(session)
         report = analyze(
             session.actor,
             delivery,
@@ -85,8 +97,8 @@ def analyze_delivery(delivery: int, as_json: bool) -> None:
             progress=lambda step: update(0, say=f"Analysing: {step}"),
         )
     if as_json:
-        state = DeliveryState.EDITING if report.errors else DeliveryState.READY
-        print_json({"id": delivery, "state": state, **msgspec.structs.asdict(report)})
+        found = msgspec.structs.asdict(report)
+        print_json({"id": delivery, "state": state_after(report), **found})
     else:
         _print_report(delivery, report)
     if report.errors:
@@ -157,11 +169,12 @@ def list_deliveries(as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("id", "label", "state", "template", "Email BCC", "started"),
+        ("id", "label", "kind", "state", "template", "Email BCC", "started"),
         [
             (
                 each.id,
                 each.label,
+                f"proof of {each.proof_of}" if each.proof_of else each.kind,
                 each.state,
                 each.template,
                 "on" if each.email_bcc else "off",
@@ -203,15 +216,6 @@ def log(delivery: int, form: str) -> None:
         writer.writerows([getattr(line, name) for name in fields] for line in lines)
 
 
-def _refresh_routes(session: Session) -> None:
-    """Ask the routes for their SIZE; an analysis goes on without an answer."""
-    for route in platform.routes():
-        try:
-            probe_route(session, route.name)
-        except LetterbookError as error:
-            complain(f"{route.name} route: {error}")
-
-
 def _read_time(text: str, zone: str) -> datetime:
     try:
         when = datetime.fromisoformat(text)
@@ -234,12 +238,17 @@ def _as_json(view: DeliveryView, window: int) -> dict[str, object]:
         "window": window,
         "started_at": view.started_at,
         "finished_at": view.finished_at,
+        "kind": view.kind,
+        "tested": view.tested,
+        "proof_of": view.proof_of,
+        "proofs": view.proofs,
     }
 
 
 def _print_report(delivery: int, report: AnalysisReport) -> None:
     print_facts(
         [
+            ("kind", _KINDS[report.kind]),
             ("target", f"{report.target:,}"),
             *((f"excluded: {reason}", f"{n:,}") for reason, n in report.excluded.items()),
             ("messages", f"{report.messages:,}"),
@@ -259,21 +268,30 @@ def _print_view(view: DeliveryView, window: int) -> None:
     print_facts(
         [
             ("delivery", f"{view.id}: {view.label}"),
+            ("kind", f"proof of {view.proof_of}" if view.proof_of else _KINDS[view.kind]),
             ("state", f"{view.state}: {view.because}" if view.because else view.state),
             ("Email BCC", "on" if view.email_bcc else "off"),
             ("target", f"{view.target:,}"),
             *((f"excluded: {reason}", f"{n:,}") for reason, n in view.excluded.items()),
-            *((f"messages {status}", f"{n:,}") for status, n in view.messages.items() if n),
+            *((f"messages {status}", f"{n:,}") for status, n in _messages(view)),
             *((f"copies {status}", f"{n:,}") for status, n in view.copies.items() if n),
             ("window", window),
             ("scheduled", view.scheduled_at),
             ("started", view.started_at),
             ("finished", view.finished_at),
+            *((("proofs", ", ".join(map(str, view.proofs))),) if view.proofs else ()),
         ]
     )
 
 
 def _print_end(view: DeliveryView) -> None:
-    counts = ", ".join(f"{n:,} {status}" for status, n in view.messages.items() if n)
+    counts = ", ".join(f"{n:,} {status}" for status, n in _messages(view))
     copies = ", ".join(f"{n:,} {status}" for status, n in view.copies.items() if n)
     click.echo(f"Delivery {view.id} is {view.state}: {counts}; copies: {copies}.")
+
+
+def _messages(view: DeliveryView) -> list[tuple[str, int]]:
+    """Return how many messages stand where; those of a test that were accepted are *tested*."""
+    counts = {str(status): n for status, n in view.messages.items()}
+    counts[str(MessageStatus.CANCELLED)] -= view.tested
+    return [(status, n) for status, n in {**counts, "tested": view.tested}.items() if n]

@@ -5,12 +5,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from letterbook.cli.output import complain
 from letterbook.cli.session import Session
 from letterbook.control.platform.actions import note_probe
+from letterbook.control.platform.queries import routes
 from letterbook.engine.database import Database
 from letterbook.engine.probe import Probe, mail_code, probe
 from letterbook.engine.routes import Route, load_route
 from letterbook.engine.work import ARCHIVE
+from letterbook.errors import LetterbookError
 
 _Result = TypeVar("_Result")
 
@@ -26,6 +29,15 @@ def probe_route(session: Session, name: str, recipient: str | None = None) -> Pr
     offered = found.extensions
     note_probe(name, size_limit=offered.size, extensions=offered.keywords)
     return found
+
+
+def refresh_routes(session: Session) -> None:
+    """Ask the routes for their SIZE; an analysis goes on without an answer."""
+    for route in routes():
+        try:
+            probe_route(session, route.name)
+        except LetterbookError as error:
+            complain(f"{route.name} route: {error}")
 
 
 def mail_archive_code(session: Session, address: str, code: str) -> str:

@@ -21,6 +21,8 @@ class Frozen:
 
     composer: Composer
     error_address: str
+    test_only: bool
+    """Test SMTP: everything but DATA."""
     email_bcc: bool
     retry_period: timedelta
     retry_max: int
@@ -54,7 +56,7 @@ class Contents:
                 del self._kept[delivery]
 
     async def _compile(self, delivery: int) -> Frozen:
-        ((stored, email_bcc, period, most),) = await self._database.fetch(
+        ((test_only, stored, email_bcc, period, most),) = await self._database.fetch(
             "content", {"delivery": delivery}
         )
         content = msgspec.convert(stored, Content)
@@ -62,4 +64,4 @@ class Contents:
         rows = await self._database.fetch("files", {"digests": digests}) if digests else []
         files = {sha256: bytes(data) for sha256, data in rows}
         composer = Composer(delivery, content, files, self._identity)
-        return Frozen(composer, content.error_address, email_bcc, period, most)
+        return Frozen(composer, content.error_address, test_only, email_bcc, period, most)

@@ -134,7 +134,7 @@ class Pool:
         return self._stop.may_go(letter)
 
     def finished(self, letter: Letter, stage: Stage, reply: Reply) -> None:
-        if stage is Stage.CONTENT and reply.positive:
+        if reply.positive:
             self._strikes = 0
         self._stop.finished(letter, stage, reply)
 

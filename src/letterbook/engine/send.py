@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
 from letterbook.engine.brake import Brake
 from letterbook.engine.health import Health
 from letterbook.engine.pool import Pool
-from letterbook.engine.verdict import Verdict, judge_message
+from letterbook.engine.verdict import Verdict, judge_message, judge_test
 from letterbook.engine.work import Letter, Outcome
 from letterbook.mail.status import CopyStatus, Failure, MessageStatus
 from letterbook.settings import Settings
 from letterbook.smtp.events import Stage
 from letterbook.smtp.reply import Reply
 from letterbook.smtp.transaction import Transaction
+
+_SENT: Final = (MessageStatus.SENT, None)
+_TESTED: Final = (MessageStatus.CANCELLED, Failure.TESTED)
 
 
 class Send:
@@ -50,6 +54,7 @@ class Send:
             needs_8bit=letter.needs_smtputf8,
             needs_smtputf8=letter.needs_smtputf8,
             stuffed=letter.stuffed,
+            test_only=letter.test_only,
         )
 
     def may_go(self, letter: Letter) -> bool:
@@ -57,13 +62,14 @@ class Send:
         return self._loop.time() < letter.part.deadline
 
     def finished(self, letter: Letter, stage: Stage, reply: Reply) -> None:
-        verdict = judge_message(stage, reply)
+        judge = judge_test if letter.test_only else judge_message
+        verdict = judge(stage, reply)
         if verdict is Verdict.ROUTE:
             self._health.down(reply.text)
             self.given_back(letter)
             return
         status, failure = {
-            Verdict.ACCEPTED: (MessageStatus.SENT, None),
+            Verdict.ACCEPTED: _TESTED if letter.test_only else _SENT,
             Verdict.AGAIN: (MessageStatus.DEFERRED, None),
             Verdict.REFUSED: (MessageStatus.FAILED, Failure.REFUSED),
         }[verdict]

@@ -48,6 +48,7 @@ _MESSAGE: Final = (
     _Rule(Verdict.AGAIN, codes=r"4\d\d"),
     _Rule(Verdict.REFUSED, codes=r"5\d\d"),
 )
+_TEST: Final = (_Rule(Verdict.ACCEPTED, frozenset((Stage.RCPT,)), r"2\d\d"), *_MESSAGE[1:])
 _COPY: Final = (
     _Rule(Verdict.ACCEPTED, frozenset((Stage.CONTENT,)), r"2\d\d"),
     _Rule(Verdict.ROUTE, codes="421"),
@@ -65,6 +66,11 @@ _COPY: Final = (
 def judge_message(stage: Stage, reply: Reply) -> Verdict:
     """Judge a reply on the recipients' route."""
     return _judge(_MESSAGE, stage, reply)
+
+
+def judge_test(stage: Stage, reply: Reply) -> Verdict:
+    """Judge a reply on the recipients' route to a test, which ends with the recipient."""
+    return _judge(_TEST, stage, reply)
 
 
 def judge_copy(stage: Stage, reply: Reply) -> Verdict:

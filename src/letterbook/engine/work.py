@@ -89,6 +89,8 @@ class Letter:
     """Where its copy stands, as far as this worker knows."""
     only_copy: bool = False
     """The recipient was served before; only the copy is still owed."""
+    test_only: bool = False
+    """Test SMTP: DATA is never said for it."""
     receipt: Receipt | None = None
     attempt: int = 0
     """The attempt that its intent was committed for."""

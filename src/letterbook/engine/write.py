@@ -35,6 +35,7 @@ def write(part: Part, row: Row, frozen: Frozen, archive: Secret | None) -> Lette
         generation=max(row.generation, 1) if same else row.generation + 1,
         copy=row.copy if same else _again(row),
         only_copy=row.status in _SERVED,
+        test_only=frozen.test_only,
     )
 
 

@@ -120,7 +120,8 @@ class Composer:
         not within the time allowed.
         """
         values = typed_values(addressee.fields, self._types)
-        values["id"], values["email"] = addressee.recipient_id, addressee.address
+        values["id"] = addressee.recipient_id
+        values.setdefault("email", addressee.address)  # a proof shows the person's own
         values.setdefault("language", self._language)
         with self._clock.running():
             bodies = {

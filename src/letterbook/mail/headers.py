@@ -29,6 +29,10 @@ _RESERVED: Final = frozenset(
         "return-path", "sender", "subject", "to",
     )
 )  # fmt: skip
+_RESERVED_PREFIXES: Final = ("content-", "arc-", "resent-", "x-letterbook-")
+
+PROOF_HEADER: Final = "X-Letterbook-Proof"
+"""Marks a proof, for its reader and in the archive: the delivery it tries out, and its number."""
 
 
 def clean(text: str) -> str:
@@ -42,7 +46,7 @@ def check_extra_header(name: str) -> None:
         raise HeaderError(
             f"{name!r} is not the name of a header: use up to 60 letters, digits and hyphens"
         )
-    if name.lower() in _RESERVED or name.lower().startswith(("content-", "arc-", "resent-")):
+    if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
         raise HeaderError(f"the header {name} is Letterbook's own and cannot be set")
 
 

@@ -24,7 +24,7 @@ class MessageStatus(StrEnum):
     IN_DOUBT = "in_doubt"
     """It may have reached the recipient, and nobody can know; it is not sent again by itself."""
     CANCELLED = "cancelled"
-    """The delivery was stopped before it was sent."""
+    """The delivery was stopped before it was sent; or it was a test, and nothing was to be sent."""
 
 
 class CopyStatus(StrEnum):
@@ -64,6 +64,16 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
+class DeliveryKind(StrEnum):
+    """What a delivery is for; frozen at analysis."""
+
+    ORDINARY = "delivery"
+    PROOF = "proof"
+    """A trial of another delivery's content, to addresses given by hand."""
+    TEST = "test"
+    """Test SMTP: everything but DATA. Nothing is sent and nothing is copied."""
+
+
 class Exclusion(StrEnum):
     """Why a targeted person gets no message (reference/adobe-campaign.md, 6.1)."""
 
@@ -75,7 +85,7 @@ class Exclusion(StrEnum):
 
 
 class Failure(StrEnum):
-    """Why a message failed."""
+    """Why a message failed, or was not sent."""
 
     REFUSED = "refused"
     """The recipients' route refused it for good."""
@@ -89,6 +99,8 @@ class Failure(StrEnum):
     """The archive refused its copy until the validity ended."""
     EXPIRED = "expired"
     """The validity ended before it could be sent."""
+    TESTED = "tested"
+    """Test SMTP: the recipients' route accepted the recipient, and nothing was to be sent."""
 
 
 class ArchivePolicy(StrEnum):

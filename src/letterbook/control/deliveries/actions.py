@@ -7,7 +7,7 @@ from django.db import transaction
 
 from letterbook.control.deliveries.errors import DeliveryStateError
 from letterbook.control.deliveries.models import Delivery, Target
-from letterbook.control.deliveries.queries import locked_delivery
+from letterbook.control.deliveries.queries import locked_delivery, proof_mark
 from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.errors import ActionError
@@ -25,11 +25,12 @@ def create_delivery(
     lists: Sequence[str],
     label: str | None = None,
     email_bcc: bool | None = None,
+    test_smtp: bool | None = None,
 ) -> int:
     """Make a delivery from ``template`` to ``lists``; return its id.
 
-    It copies the template as it is now. ``email_bcc``: differ from the template. Raises
-    NotFoundError.
+    It copies the template as it is now. ``email_bcc``, ``test_smtp``: differ from the template.
+    Raises NotFoundError.
     """
     actor.require(Right.PREPARE_DELIVERIES)
     if not lists:
@@ -42,7 +43,7 @@ def create_delivery(
             template_name=source.name,
             template_version=source.version,
             options=msgspec.to_builtins(source.options),
-            overrides={} if email_bcc is None else {"email_bcc": email_bcc},
+            overrides=_given(email_bcc=email_bcc, test_smtp=test_smtp),
             markup=source.markup,
             html_source=source.html_source,
             text_source=source.text_source,
@@ -62,7 +63,12 @@ def create_delivery(
 
 
 def edit_delivery(
-    actor: Actor, delivery_id: int, *, label: str | None = None, email_bcc: bool | None = None
+    actor: Actor,
+    delivery_id: int,
+    *,
+    label: str | None = None,
+    email_bcc: bool | None = None,
+    test_smtp: bool | None = None,
 ) -> None:
     """Change what is given. An analysis made before counts no longer.
 
@@ -75,13 +81,19 @@ def edit_delivery(
             raise DeliveryStateError(
                 f"delivery {delivery_id} is {delivery.state} and can no longer be edited"
             )
+        if proof_mark(delivery_id) is not None:
+            raise DeliveryStateError(f"delivery {delivery_id} is a proof; edit what it tries out")
         before = {"label": delivery.label, "overrides": delivery.overrides}
         if label is not None:
             delivery.label = label
-        if email_bcc is not None:
-            delivery.overrides = {**delivery.overrides, "email_bcc": email_bcc}
+        given = _given(email_bcc=email_bcc, test_smtp=test_smtp)
+        delivery.overrides = {**delivery.overrides, **given}
         delivery.state = DeliveryState.EDITING
         delivery.analyzed_at = None
         delivery.save()
         after = {"label": delivery.label, "overrides": delivery.overrides}
         record(actor, "edit delivery", f"delivery {delivery_id}", before=before, after=after)
+
+
+def _given(**options: bool | None) -> dict[str, bool]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -52,3 +52,20 @@ class Target(models.Model):
     pk = models.CompositePrimaryKey("delivery_id", "list_id")
     delivery = models.ForeignKey(Delivery, models.CASCADE)
     list = models.ForeignKey(RecipientList, models.PROTECT)
+
+
+class Proof(models.Model):
+    """What makes a delivery a proof of another: whom it is written as, and where it goes."""
+
+    delivery = models.OneToOneField(Delivery, models.CASCADE, primary_key=True)
+    parent = models.ForeignKey(Delivery, models.CASCADE, related_name="proofs")
+    number = models.IntegerField()
+    """From 1, for each parent."""
+    recipient_id = models.BigIntegerField()
+    """Whose data the content shows; no foreign key, as in the ledger, which outlives people."""
+    addresses = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["parent", "number"], name="proof_number_unique")
+        ]

@@ -88,6 +88,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     label: str
     subject: str = ""
     email_bcc: bool = False
+    test_smtp: bool = False
     sender: Sender | None = msgspec.field(name="from", default=None)
     reply_to: str | None = None
     error_address: str | None = None
@@ -102,3 +103,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         _check(_address, self.error_address, "error_address")
         for name in self.headers:
             _check(check_extra_header, name, "headers", name)
+
+    @property
+    def makes_copies(self) -> bool:
+        """Whether each message is copied: a test sends none, so there is nothing to copy."""
+        return self.email_bcc and not self.test_smtp

@@ -37,7 +37,7 @@ def start(actor: Actor, delivery_id: int, *, at: datetime | None = None) -> None
                 f"delivery {delivery_id} is {delivery.state}; only one that is ready can start "
                 f"(`letterbook deliveries analyze {delivery_id}`)"
             )
-        if effective_options(delivery).email_bcc and platform.archive().address is None:
+        if effective_options(delivery).makes_copies and platform.archive().address is None:
             raise NotReadyError(
                 "Email BCC is on, but the platform has no confirmed archive address: "
                 "`letterbook archive set ADDRESS`"

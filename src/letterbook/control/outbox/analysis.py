@@ -13,7 +13,13 @@ from psycopg.types.json import Jsonb
 
 from letterbook.control.deliveries.errors import DeliveryStateError
 from letterbook.control.deliveries.models import Delivery
-from letterbook.control.deliveries.queries import effective_options, find_delivery, locked_delivery
+from letterbook.control.deliveries.queries import (
+    effective_options,
+    find_delivery,
+    kind_of,
+    locked_delivery,
+    proof_mark,
+)
 from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.sql import cursor, statement
@@ -41,7 +47,7 @@ from letterbook.mail.content import LEDGER_FIELDS, PERSON_FIELDS, Content
 from letterbook.mail.errors import MailError, PersonalisationError
 from letterbook.mail.identity import Identity
 from letterbook.mail.inspection import inspect
-from letterbook.mail.status import DeliveryState, Exclusion
+from letterbook.mail.status import DeliveryKind, DeliveryState, Exclusion
 
 _ANALYZABLE: Final = (DeliveryState.EDITING, DeliveryState.ANALYZING, DeliveryState.READY)
 _SAMPLE: Final = 25
@@ -62,6 +68,7 @@ class AnalysisReport(msgspec.Struct, frozen=True, kw_only=True):
     estimated_bytes: int
     errors: list[Finding]
     warnings: list[Finding]
+    kind: DeliveryKind = DeliveryKind.ORDINARY
 
 
 def analyze(
@@ -80,9 +87,8 @@ def analyze(
     actor.require(Right.PREPARE_DELIVERIES)
     with _analyzing(delivery_id) as delivery:
         report = _Analysis(delivery, identity, defaults, progress).run()
-        state = DeliveryState.EDITING if report.errors else DeliveryState.READY
         Delivery.objects.filter(pk=delivery_id).update(
-            state=state, analyzed_at=None if report.errors else Now()
+            state=state_after(report), analyzed_at=None if report.errors else Now()
         )
         record(
             actor,
@@ -91,6 +97,13 @@ def analyze(
             after={"messages": report.messages, "errors": len(report.errors)},
         )
     return report
+
+
+def state_after(report: AnalysisReport) -> DeliveryState:
+    """Return where an analysis leaves its delivery: a proof with errors cannot be mended."""
+    if not report.errors:
+        return DeliveryState.READY
+    return DeliveryState.FAILED if report.kind is DeliveryKind.PROOF else DeliveryState.EDITING
 
 
 @contextmanager
@@ -138,6 +151,8 @@ class _Analysis:
         self._defaults = defaults
         self._progress = progress
         self._options: Options = effective_options(delivery)
+        self._proof = proof_mark(delivery.pk)
+        self._kind = kind_of(delivery, self._proof.parent if self._proof else None)
         self._setup = Setup(platform.archive(), {each.name: each for each in platform.routes()})
         self._types = dict(attribute_types())
         self._findings: list[Finding] = []
@@ -155,18 +170,21 @@ class _Analysis:
             target=audience["target"],
             excluded={each: audience[each] for each in Exclusion if audience[each]},
             messages=audience["messages"],
-            copies=audience["messages"] if self._options.email_bcc else 0,
+            copies=audience["messages"] if self._options.makes_copies else 0,
             estimated_bytes=bytes_each * audience["messages"],
             errors=[each for each in self._findings if each.level == "error"],
             warnings=[each for each in self._findings if each.level == "warning"],
+            kind=self._kind,
         )
         self._keep(content, report)
         return report
 
     def _check_content(self) -> Content:
         bodies = make_bodies(self._delivery, self._options)
-        content = make_content(self._delivery, self._options, bodies, self._types, self._defaults)
         delivery = self._delivery
+        content = make_content(
+            delivery, self._options, bodies, self._types, self._defaults, self._proof
+        )
         written = written_texts(
             self._options, delivery.markup, delivery.html_source, delivery.text_source
         )
@@ -194,14 +212,15 @@ class _Analysis:
                 [delivery],
             )
             part_size = _LARGE_PART if db.fetchone()[0] > _MANY_MESSAGES else _SMALL_PART
-            expand = sql.SQL(statement("outbox", "expand_audience")).format(fields=fields)
+            name = "expand_proof" if self._proof else "expand_audience"
+            expand = sql.SQL(statement("outbox", name)).format(fields=fields)
             db.execute(
                 expand,
                 {
                     "delivery": delivery,
                     "archive_keys": keys,
                     "part_size": part_size,
-                    "email_bcc": self._options.email_bcc,
+                    "email_bcc": self._options.makes_copies,
                 },
             )
             names = [column.name for column in db.description]
@@ -212,7 +231,7 @@ class _Analysis:
                     "delivery": delivery,
                     "messages": audience["messages"],
                     "part_size": part_size,
-                    "email_bcc": self._options.email_bcc,
+                    "email_bcc": self._options.makes_copies,
                 },
             )
         return audience
@@ -234,7 +253,7 @@ class _Analysis:
             except PersonalisationError as mistake:
                 failures.append(f"{addressee.address}: {mistake}")
         self._report_failures(failures, len(sizes))
-        self._findings += check_size(max(sizes, default=0), self._options.email_bcc, self._setup)
+        self._findings += check_size(max(sizes, default=0), self._options.makes_copies, self._setup)
         return sum(sizes) // len(sizes) if sizes else 0
 
     def _report_failures(self, failures: list[str], composed: int) -> None:
@@ -265,12 +284,14 @@ class _Analysis:
     def _keep(self, content: Content, report: AnalysisReport) -> None:
         with cursor() as db:
             db.execute(
-                "INSERT INTO outbox_content (delivery_id, content, email_bcc, retry_period, "
-                "retry_max, validity, report) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                "INSERT INTO outbox_content (delivery_id, kind, content, email_bcc, "
+                "retry_period, retry_max, validity, report) "
+                "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
                 [
                     self._delivery.pk,
+                    self._kind,
                     Jsonb(msgspec.to_builtins(content)),
-                    self._options.email_bcc,
+                    self._options.makes_copies,
                     self._options.retries.period_time,
                     self._options.retries.max,
                     self._options.validity.delivery_time,

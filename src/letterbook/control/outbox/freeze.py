@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from letterbook.control.deliveries.models import Delivery
+from letterbook.control.deliveries.queries import ProofMark
 from letterbook.control.mailtemplates.errors import MjmlError
 from letterbook.control.mailtemplates.mjml import to_html
 from letterbook.control.mailtemplates.options import Options
@@ -12,6 +13,7 @@ from letterbook.mail.address import normalise_address
 from letterbook.mail.compose import COMPOSER_VERSION
 from letterbook.mail.content import Attachment, Content, FieldType
 from letterbook.mail.errors import TemplateError
+from letterbook.mail.headers import PROOF_HEADER
 from letterbook.mail.inline import shows
 from letterbook.mail.inspection import inspect
 from letterbook.mail.template import Source
@@ -66,8 +68,12 @@ def make_content(
     bodies: Bodies,
     types: dict[str, FieldType],
     defaults: Defaults,
+    proof: ProofMark | None = None,
 ) -> Content:
-    """Put together what is frozen. A missing sender is a finding of preflight, not of this."""
+    """Put together what is frozen. A missing sender is a finding of preflight, not of this.
+
+    A ``proof`` is marked in its content, so that its copy is marked and yet identical (promise P2).
+    """
     sender = normalise_address(options.sender.address) if options.sender else ""
     bounces = options.error_address or defaults.error_address or sender
     return Content(
@@ -76,10 +82,10 @@ def make_content(
         sender_name=options.sender.name if options.sender else "",
         error_address=normalise_address(bounces) if bounces else "",
         reply_to=normalise_address(options.reply_to) if options.reply_to else None,
-        subject=options.subject,
+        subject=f"Proof #{proof.number}: {options.subject}" if proof else options.subject,
         html=bodies.html,
         text=bodies.text,
-        headers=options.headers,
+        headers={**options.headers, **_mark(proof)},
         list_unsubscribe=options.list_unsubscribe,
         attachments=_attachments(delivery, bodies),
         field_types=types,
@@ -87,6 +93,10 @@ def make_content(
         language=defaults.language,
         time_zone=defaults.time_zone,
     )
+
+
+def _mark(proof: ProofMark | None) -> dict[str, str]:
+    return {PROOF_HEADER: f"{proof.parent}.{proof.number}"} if proof else {}
 
 
 def _attachments(delivery: Delivery, bodies: Bodies) -> tuple[Attachment, ...]:

@@ -87,7 +87,10 @@ def check_setup(options: Options, setup: Setup) -> Iterator[Finding]:
         yield error("subject", "the subject is missing")
     if RECIPIENTS not in setup.routes:
         yield error("route", "there is no recipients' route: `letterbook routes set recipients`")
-    if options.email_bcc:
+    if options.test_smtp:
+        message = "every recipient's server is asked, but nothing is sent and nothing is copied"
+        yield Finding("warning", "test smtp", message)
+    if options.makes_copies:
         yield from _check_archive(setup)
 
 

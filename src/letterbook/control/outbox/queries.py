@@ -9,12 +9,25 @@ import msgspec
 from django.db import connection, transaction
 from psycopg import sql
 
-from letterbook.control.deliveries.queries import effective_options, find_delivery
+from letterbook.control.deliveries.models import Delivery
+from letterbook.control.deliveries.queries import (
+    effective_options,
+    find_delivery,
+    kind_of,
+    proof_mark,
+    proofs_of,
+)
 from letterbook.control.kernel.sql import cursor, statement
 from letterbook.control.outbox.analysis import AnalysisReport
 from letterbook.mail.address import domain_of, normalise_address
 from letterbook.mail.identity import Identity, MessageRef
-from letterbook.mail.status import CopyStatus, DeliveryState, MessageStatus
+from letterbook.mail.status import (
+    CopyStatus,
+    DeliveryKind,
+    DeliveryState,
+    Failure,
+    MessageStatus,
+)
 
 _FETCH: Final = 2000
 WORKER_SEEN: Final = "10 seconds"
@@ -37,11 +50,19 @@ class DeliveryView:
     scheduled_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    kind: DeliveryKind
+    proof_of: int | None
+    proofs: list[int]
+    tested: int
+    """Of the cancelled messages of a test: those whose recipient was accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """A message in the log. ``sent_at`` is when its last outcome came, if it was sent."""
+    """A message in the log. ``sent_at`` is when its last outcome came, if it was sent.
+
+    ``reason``: why it failed or was not sent.
+    """
 
     message_id: str
     address: str
@@ -53,6 +74,8 @@ class LogLine:
     sent_at: datetime | None
     reply: str | None
     attempts: int
+    kind: DeliveryKind
+    reason: Failure | None
 
 
 def delivery_view(delivery_id: int) -> DeliveryView:
@@ -60,6 +83,9 @@ def delivery_view(delivery_id: int) -> DeliveryView:
     delivery = find_delivery(delivery_id)
     report = last_report(delivery_id)
     tallies = _tallies(delivery_id)
+    proof = proof_mark(delivery_id)
+    proof_of = proof.parent if proof else None
+    kind = kind_of(delivery, proof_of)
     return DeliveryView(
         id=delivery_id,
         label=delivery.label,
@@ -73,6 +99,10 @@ def delivery_view(delivery_id: int) -> DeliveryView:
         scheduled_at=delivery.scheduled_at,
         started_at=delivery.started_at,
         finished_at=delivery.finished_at,
+        kind=kind,
+        proof_of=proof_of,
+        proofs=proofs_of(delivery_id),
+        tested=_tested(delivery, tallies) if kind is DeliveryKind.TEST else 0,
     )
 
 
@@ -130,6 +160,14 @@ def _tallies(delivery_id: int) -> dict[str, int]:
         return dict(zip(names, map(int, db.fetchone()), strict=True))
 
 
+def _tested(test: Delivery, tallies: dict[str, int]) -> int:
+    if test.state != DeliveryState.STOPPED:
+        return tallies[MessageStatus.CANCELLED]
+    with cursor() as db:
+        db.execute(statement("outbox", "tested"), {"delivery": test.pk})
+        return int(db.fetchone()[0])
+
+
 def _log_line(row: tuple[Any, ...], message_id: str) -> LogLine:
     (
         _,
@@ -143,6 +181,7 @@ def _log_line(row: tuple[Any, ...], message_id: str) -> LogLine:
         failure,
         reply,
         attempts,
+        kind,
     ) = row
     sent = status == MessageStatus.SENT
     return LogLine(
@@ -156,4 +195,6 @@ def _log_line(row: tuple[Any, ...], message_id: str) -> LogLine:
         sent_at=settled_at if sent else None,
         reply=reply or failure,
         attempts=attempts,
+        kind=DeliveryKind(kind),
+        reason=Failure(failure) if failure else None,
     )

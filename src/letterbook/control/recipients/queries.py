@@ -1,12 +1,20 @@
 """What there is to know of recipients and lists."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from letterbook.control.kernel.errors import NotFoundError
-from letterbook.control.recipients.models import Attribute, Membership, Recipient, RecipientList
+from letterbook.control.recipients.models import (
+    Attribute,
+    Membership,
+    QuarantinedAddress,
+    Recipient,
+    RecipientList,
+)
+from letterbook.mail.address import address_key, normalise_address
 from letterbook.mail.content import FieldType
+from letterbook.mail.status import Exclusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,26 @@ class ListView:
 def is_recipient(key: str) -> bool:
     """Whether somebody with the address key ``key`` is a recipient."""
     return Recipient.objects.filter(key=key).exists()
+
+
+def recipient_at(text: str) -> int:
+    """Return the id of the recipient whose address is ``text``.
+
+    Raises AddressError and NotFoundError.
+    """
+    key = address_key(normalise_address(text))
+    found = Recipient.objects.filter(key=key).values_list("pk", flat=True).first()
+    if found is None:
+        raise NotFoundError(f"there is no recipient {text}")
+    return int(found)
+
+
+def why_not_written_to(keys: Sequence[str]) -> dict[str, Exclusion]:
+    """Return those of the address keys that must not be written to, and why."""
+    quarantined = QuarantinedAddress.objects.filter(key__in=keys)
+    denylisted = Recipient.objects.filter(key__in=keys, denylisted_at__isnull=False)
+    reasons = {row.key: Exclusion.QUARANTINED for row in quarantined}
+    return reasons | {str(row.key): Exclusion.DENYLISTED for row in denylisted}
 
 
 def list_named(name: str) -> ListView:

@@ -105,4 +105,34 @@ class Migration(migrations.Migration):
                 ),
             ],
         ),
+        migrations.CreateModel(
+            name="Proof",
+            fields=[
+                (
+                    "delivery",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        serialize=False,
+                        to="deliveries.delivery",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="proofs",
+                        to="deliveries.delivery",
+                    ),
+                ),
+                ("number", models.IntegerField()),
+                ("recipient_id", models.BigIntegerField()),
+                ("addresses", models.JSONField()),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("parent", "number"), name="proof_number_unique")
+                ],
+            },
+        ),
     ]

@@ -6,14 +6,17 @@ CREATE TYPE message_status AS ENUM (
 );
 CREATE TYPE copy_status AS ENUM ('none', 'waiting', 'accepted', 'owed', 'refused', 'returned');
 CREATE TYPE message_failure AS ENUM (
-    'refused', 'personalisation', 'not_supported', 'reveals_archive', 'archive_refused', 'expired'
+    'refused', 'personalisation', 'not_supported', 'reveals_archive', 'archive_refused', 'expired',
+    'tested'
 );
+CREATE TYPE delivery_kind AS ENUM ('delivery', 'proof', 'test');
 
 -- What a delivery's messages are made of, frozen at analysis.
 CREATE TABLE outbox_content (
     delivery_id bigint PRIMARY KEY,
+    kind delivery_kind NOT NULL,
     content jsonb NOT NULL,
-    email_bcc boolean NOT NULL,
+    email_bcc boolean NOT NULL,  -- whether messages are copied: never those of a test
     retry_period interval NOT NULL,
     retry_max integer NOT NULL,
     validity interval NOT NULL,
