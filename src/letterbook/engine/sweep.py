@@ -71,10 +71,11 @@ class Sweeper:
                 await db.execute(statement("conclude"), {"deliveries": deliveries})
 
     async def is_idle(self) -> bool:
-        """Whether nothing is due, held or about to be."""
+        """Whether nothing is due, held or about to be, and every delivery is concluded."""
         values = {"worker": self._worker, "lease": self._lease, "patience": _PATIENCE}
         ((idle,),) = await self._database.fetch("idle", values)
-        return bool(idle)
+        # The last part may have been given back since the last sweep.
+        return bool(idle) and not await self._database.fetch("conclusive", {})
 
     async def listen(self) -> None:
         """Wake up when the control plane has changed something, until cancelled."""
