@@ -15,7 +15,7 @@ from django.db.models import Model
 
 import letterbook
 from letterbook.control.project.migrate import SchemaError, migrate, require_schema, schema_version
-from letterbook.mail.status import CopyStatus, DeliveryState, Failure, MessageStatus
+from letterbook.mail.status import CopyStatus, DeliveryKind, DeliveryState, Failure, MessageStatus
 from letterbook.schema import SCHEMA_VERSION
 from tests.control.desk import do
 from tests.house import House
@@ -52,7 +52,12 @@ def app_of(table: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("message_status", MessageStatus), ("copy_status", CopyStatus), ("message_failure", Failure)],
+    [
+        ("message_status", MessageStatus),
+        ("copy_status", CopyStatus),
+        ("message_failure", Failure),
+        ("delivery_kind", DeliveryKind),
+    ],
 )
 def test_the_databases_words_are_those_of_the_code_in_the_same_order(
     house: House, name: str, words: type[StrEnum]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from letterbook.engine.verdict import Verdict, judge_copy, judge_message
+from letterbook.engine.verdict import Verdict, judge_copy, judge_message, judge_test
 from letterbook.smtp.events import Stage
 from tests.engine.faults import reply
 
@@ -84,3 +84,23 @@ def test_a_reply_on_the_recipients_route(stages, text, verdict):
 )
 def test_a_reply_to_a_copy(stages, text, verdict):
     assert [judge_copy(stage, reply(text)) for stage in stages] == [verdict] * len(stages)
+
+
+@pytest.mark.parametrize(
+    ("stage", "text", "verdict"),
+    [
+        (Stage.RCPT, "250 2.1.5 Ok", ACCEPTED),
+        (Stage.RCPT, "251 2.1.5 Forwarded", ACCEPTED),
+        (Stage.RCPT, "450 4.2.1 Greylisted", AGAIN),
+        (Stage.RCPT, "550 5.1.1 Nobody", REFUSED),
+        (Stage.MAIL, "552 5.3.4 Too large", REFUSED),
+        (Stage.MAIL, "550 5.7.1 No", ROUTE),
+        (Stage.RCPT, "421 4.3.2 Bye", ROUTE),
+        # It never comes to this; should it, it is no success.
+        (Stage.CONTENT, "250 2.0.0 Ok", ROUTE),
+    ],
+)
+def test_a_test_ends_with_the_recipient(stage: Stage, text: str, verdict: Verdict):
+    assert judge_test(stage, reply(text)) is verdict
+    if verdict is ACCEPTED:
+        assert judge_message(stage, reply(text)) is not ACCEPTED
