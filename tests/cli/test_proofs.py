@@ -1,5 +1,6 @@
 """Proofs and Test SMTP by command."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -91,7 +92,9 @@ async def test_without_waiting_a_proof_goes_when_a_worker_comes(desk: Desk):
         ["pending"],
     )
     assert desk.recipients.received == []
-    await desk.house.work()
+    done = await asyncio.to_thread(desk.house.run, "worker", "--until-idle")
+    assert "part released" in done.stderr
+    assert done.stdout == "", "a command that sends by itself prints JSON and nothing else"
     assert [each.recipient for each in desk.recipients.received] == [EVE]
 
 
