@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -142,3 +143,19 @@ def test_the_embedded_database_comes_and_goes_with_the_command(house: House):
     assert f"✓ data folder: {house.folder / 'bare'}" in done.stdout
     assert "`letterbook routes set recipients URL`" in done.stdout
     assert done.stderr.startswith("letterbook: ")
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path):
+    """With one extra alone, most commands cannot run; they must say so."""
+    (tmp_path / "django.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'django'\", name='django')", "utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "letterbook", "templates", "list"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("letterbook: this command needs the package django")

@@ -57,3 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except LetterbookError as error:
         click.echo(f"letterbook: {error}", err=True)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "letterbook"):
+            raise
+        click.echo(
+            f"letterbook: this command needs the package {package}, which is not installed here; "
+            "pip install 'letterbook[all]' brings what every command needs",
+            err=True,
+        )
+        sys.exit(1)
