@@ -17,6 +17,8 @@ _PEOPLE = 3000
 @json_option
 def demo(recipients: int, once: bool, as_json: bool) -> None:
     """Send sample data to two sinks and show that every promise held."""
+    # Whoever ends it, nothing of it is left: SIGTERM is what Ctrl-C is.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _bars() as bars, open_demo(bars.step) as running:
         result = running.send(recipients)
         bars.stop()
@@ -75,11 +77,12 @@ def _print_result(result: Result) -> None:
 
 
 def _stay(running: Demo) -> None:
-    stdout.print("  The platform stays up until Ctrl-C. In another terminal:")
-    stdout.print(f"    export LETTERBOOK_DATA={running.settings.data}")
-    stdout.print("    letterbook deliveries show 1")
-    stdout.print("    letterbook deliveries log 1 | head\n")
+    """Wait; what is said goes to standard error, so that a result as JSON is the last line."""
     try:
+        stderr.print("  The platform stays up until Ctrl-C. In another terminal:")
+        stderr.print(f"    export LETTERBOOK_DATA={running.settings.data}")
+        stderr.print("    letterbook deliveries show 1")
+        stderr.print("    letterbook deliveries log 1 | head\n")
         signal.pause()
     except KeyboardInterrupt:
-        stdout.print("  Good-bye; nothing is left behind.")
+        stderr.print("  Good-bye; nothing is left behind.")
