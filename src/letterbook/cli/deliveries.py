@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import sys
+from contextlib import closing
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -204,8 +205,8 @@ def show(delivery: int, as_json: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv")
 def log(delivery: int, form: str) -> None:
     """Print a line for each message."""
-    with open_session() as session:
-        lines = queries.log(delivery, session.identity)
+    # Closing: a reader such as `head` may leave before the last line.
+    with open_session() as session, closing(queries.log(delivery, session.identity)) as lines:
         if form == "jsonl":
             for line in lines:
                 print_json(line)

@@ -1,6 +1,6 @@
 """What there is to know of a delivery's messages."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -114,7 +114,7 @@ def last_report(delivery_id: int) -> AnalysisReport | None:
     return msgspec.json.decode(row[0], type=AnalysisReport) if row else None
 
 
-def log(delivery_id: int, identity: Identity) -> Iterator[LogLine]:
+def log(delivery_id: int, identity: Identity) -> Generator[LogLine]:
     """Return a line for each message of the delivery, in order; memory stays constant.
 
     Raises NotFoundError.
@@ -124,7 +124,7 @@ def log(delivery_id: int, identity: Identity) -> Iterator[LogLine]:
     return _log_lines(delivery_id, identity, domain)
 
 
-def _log_lines(delivery_id: int, identity: Identity, domain: str) -> Iterator[LogLine]:
+def _log_lines(delivery_id: int, identity: Identity, domain: str) -> Generator[LogLine]:
     with transaction.atomic(), connection.chunked_cursor() as db:
         db.execute(statement("outbox", "log"), {"delivery": delivery_id})
         while rows := db.fetchmany(_FETCH):
