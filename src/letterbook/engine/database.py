@@ -13,7 +13,7 @@ import structlog
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from letterbook.engine.errors import SchemaMismatchError
+from letterbook.engine.errors import SchemaMismatchError, UnreachableError
 from letterbook.schema import SCHEMA_VERSION
 
 LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
@@ -51,7 +51,13 @@ class Database:
         )
 
     async def __aenter__(self) -> Self:
-        await self._pool.open(wait=True)
+        """Open the pool. Raises UnreachableError when the database does not answer for 30 s."""
+        try:
+            await self._pool.open(wait=True)
+        except PoolTimeout as error:
+            raise UnreachableError(
+                "cannot reach the database; see above why, and check LETTERBOOK_DATABASE_URL"
+            ) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -2,7 +2,8 @@
 
 LetterbookError
 └── EngineError
-    ├── SchemaMismatchError     the database has another schema than this release
+    ├── UnreachableError        the database does not answer
+├── SchemaMismatchError     the database has another schema than this release
     ├── NoRouteError            a route is needed that is not set
     └── ProbeError              a route's server cannot be used; the message quotes it
 """
@@ -12,6 +13,10 @@ from letterbook.errors import ConfigurationError, LetterbookError
 
 class EngineError(LetterbookError):
     """Something went wrong in the engine."""
+
+
+class UnreachableError(EngineError):
+    """The database does not answer."""
 
 
 class SchemaMismatchError(EngineError, ConfigurationError):
