@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from letterbook.control.kernel.actor import Actor, Right
-from letterbook.control.kernel.errors import NotAllowedError
+from letterbook.control.kernel.errors import ActionError, NotAllowedError
 from letterbook.control.recipients.actions import opt_out, quarantine
 from letterbook.mail.errors import AddressError
 from tests.control.desk import audit, do, import_file, people, without
@@ -34,6 +34,13 @@ def test_an_opt_out_keeps_its_first_time(house: House):
     first = house.sql("SELECT denylisted_at FROM recipients_recipient")
     do(opt_out, ACTOR, "Ana@example.org")
     assert house.sql("SELECT denylisted_at FROM recipients_recipient") == first
+
+
+def test_the_archive_cannot_opt_out_and_so_become_a_recipient(house: House):
+    house.set_archive("letters@vault.example")
+    with pytest.raises(ActionError, match="is the archive address"):
+        do(opt_out, ACTOR, "Letters@Vault.example")
+    assert set_aside(house) == []
 
 
 def test_a_stranger_can_opt_out(house: House):
