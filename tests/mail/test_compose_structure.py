@@ -312,6 +312,7 @@ def test_a_date_is_a_date_in_a_template():
         ({"subject": "{{ 1 // 0 }}"}, "subject:1: "),
         ({"text": "\n{{ 1 // 0 }}"}, "body.txt:2: "),
         ({"html": "\n\n{{ 1 // 0 }}"}, "body.html:3: "),
+        ({"html": "\n\n{{ 1 // 0 }}", "text": "{{ 1 // 0 }}"}, "body.html:3: "),
         ({"list_unsubscribe": "{{ 1 // 0 }}"}, "list_unsubscribe:1: "),
         ({"headers": {"X-A": "{{ 1 // 0 }}"}}, "headers.X-A:1: "),
     ],

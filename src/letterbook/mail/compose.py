@@ -102,13 +102,14 @@ class Composer:
             for each in (content.sender, content.reply_to or "", content.error_address)
         )
         self._bodies: dict[_Slot, tuple[Program, PieceEncoder]] = {}
-        if content.text is not None:
-            self._add_body(_Slot.TEXT, Source("body.txt", content.text))
+        # HTML first: a text may be derived from it, and a mistake is told where it was made.
         if content.html is not None:
             html = content.html
             for each in content.attachments:
                 html = link(html, each, self._domain) if each.inline else html
             self._add_body(_Slot.HTML, Source("body.html", html, markup=True))
+        if content.text is not None:
+            self._add_body(_Slot.TEXT, Source("body.txt", content.text))
         root = self._skeleton(content.attachments, files)
         self._mime = b"MIME-Version: 1.0\r\n" + root.header + _CRLF
         self._body = root.body
