@@ -140,12 +140,6 @@ def test_a_quote_that_never_ends_names_the_line_it_began_on(tmp_path: Path):
         read(path)
 
 
-def test_text_after_a_closing_quote_names_its_line(tmp_path: Path):
-    path = write(tmp_path, 'email,name\na@example.org,"Ana" B\n')
-    with pytest.raises(ImportFileError, match="line 2: "):
-        read(path)
-
-
 def test_octets_that_are_not_in_the_encoding_name_the_place(tmp_path: Path):
     path = tmp_path / "people.csv"
     path.write_bytes(b"email,name\n" + b"a@example.org,Ana\n" * 3 + b"b@example.org,\xff\xfe\n")
@@ -161,3 +155,19 @@ def test_progress_tells_how_far_the_file_is_read(tmp_path: Path):
     assert told == sorted(told)
     assert len(told) >= 4
     assert 0 < told[0] < told[-1] <= path.stat().st_size
+
+
+def test_a_stray_quote_spoils_its_own_line_only(tmp_path: Path):
+    path = write(tmp_path, 'email,name\na@example.org,"Al" Bo\nb@example.org,"Bo\nB"\n')
+    header, stray, good = read_rows(path, Format("utf-8", ","), lambda _: None)
+    assert (header.line, header.problem) == (1, None)
+    assert (stray.line, stray.values) == (2, ['a@example.org,"Al" Bo'])
+    assert stray.problem is not None
+    assert stray.problem.startswith("its quotes are wrong: ")
+    assert (good.line, good.values, good.problem) == (3, ["b@example.org", "Bo\nB"], None)
+
+
+def test_a_stray_quote_that_may_have_swallowed_rows_stops_the_import(tmp_path: Path):
+    path = write(tmp_path, 'email,name\na@example.org,"Al\nb@example.org,"Bo"\nc@example.org,C\n')
+    with pytest.raises(ImportFileError, match="line 2: "):
+        list(read_rows(path, Format("utf-8", ","), lambda _: None))

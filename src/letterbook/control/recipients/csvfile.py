@@ -22,6 +22,9 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_STRAY_QUOTE: Final = "expected after"
+"""What csv says of text that follows a closing quote."""
+
 _WESTERN: Final = "cp1252"
 _EASTERN: Final = ("cp1250", "iso8859_2", "cp1257")
 _GUESSES: Final = (
@@ -41,10 +44,14 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a file and the line it begins on, from 1."""
+    """A row of a file and the line it begins on, from 1.
+
+    With a ``problem`` it could not be taken apart, and its one value is the line as it stands.
+    """
 
     line: int
     values: list[str]
+    problem: str | None = None
 
 
 def detect_format(path: Path) -> Format:
@@ -64,18 +71,22 @@ def detect_format(path: Path) -> Format:
 def read_rows(path: Path, file_format: Format, progress: Callable[[int], None]) -> Iterator[Row]:
     """Yield the rows of ``path``, the header first; empty lines are left out.
 
-    ``progress`` is told the octets read so far, now and then. Raises ImportFileError, naming the
-    line, when the file cannot be read on.
+    A line with a stray quote is a row with a problem. ``progress`` is told the octets read so far,
+    now and then. Raises ImportFileError, naming the line, when the file cannot be read on.
     """
     with path.open("rb") as octets:
-        file = io.TextIOWrapper(octets, encoding=file_format.encoding, newline="")
-        reader = csv.reader(file, delimiter=file_format.delimiter, strict=True)
+        lines = _Lines(io.TextIOWrapper(octets, encoding=file_format.encoding, newline=""))
+        reader = csv.reader(lines, delimiter=file_format.delimiter, strict=True)
         line = 1
         while True:
             try:
                 values = next(reader, None)
             except csv.Error as error:
-                raise ImportFileError(f"{path}, line {line}: {error}") from error
+                if line == 1 or reader.line_num > line or _STRAY_QUOTE not in str(error):
+                    # Nobody can tell where this row ends and what it has swallowed.
+                    raise ImportFileError(f"{path}, line {line}: {error}") from error
+                yield Row(line, [lines.last.rstrip("\r\n")], f"its quotes are wrong: {error}")
+                values = []
             except UnicodeDecodeError as error:
                 raise ImportFileError(
                     f"{path}, near line {line}: not in {file_format.encoding}"
@@ -87,6 +98,19 @@ def read_rows(path: Path, file_format: Format, progress: Callable[[int], None]) 
             line = reader.line_num + 1
             if line % 10_000 == 0:
                 progress(octets.tell())
+
+
+class _Lines:
+    """The lines of a file; ``last`` is the one that was read last."""
+
+    def __init__(self, file: io.TextIOWrapper) -> None:
+        self._file = file
+        self.last = ""
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._file:
+            self.last = line
+            yield line
 
 
 def _encoding(file: BinaryIO, sample: bytes) -> str:

@@ -131,6 +131,8 @@ class _RowReader:
     def read(self, row: Row) -> tuple[object, ...]:
         """Return the row for COPY. Raises RowError."""
         values = row.values
+        if row.problem is not None:
+            raise RowError(row.problem)
         if len(values) != self._width:
             raise RowError(f"it has {len(values)} values, the header has {self._width}")
         if "\0" in "".join(values):
