@@ -70,6 +70,24 @@ def test_nothing_private_is_seen(text):
         "{{ 'x'.encode() * 100001 }}",
         "{{ range(100001)|list }}",
         "{{ range(10 ** 30) }}",
+        "{{ [1]|slice(100000000)|list|length }}",
+        "{{ [1]|batch(100000000, 'x')|list|length }}",
+        "{{ ('a' * 100000)|replace('a', 'b' * 100000) }}",
+        "{{ ('a' * 100000)|replace('', 'b' * 100000) }}",
+        "{{ ('a' * 100000).replace('a', 'b' * 100000) }}",
+        "{{ (['a'] * 100000)|join('b' * 100000) }}",
+        "{{ (['a' * 100000] * 100000)|join }}",
+        "{{ ('b' * 100000).join(['a'] * 100000) }}",
+        "{{ ([{'a': 'b' * 100000}] * 100000)|join(attribute='a') }}",
+        "{{ ['a' * 100000] * 100000 }}",
+        "{{ [['a' * 100000] * 100000] * 100000 }}",
+        "{{ ('a\\n' * 50000)|indent(100000) }}",
+        "{{ ('a\\n' * 50000)|indent('b' * 100000) }}",
+        "{{ ('a ' * 50000)|wordwrap(1, wrapstring='b' * 100000) }}",
+        "{{ [1, [2]]|tojson(indent=1000000000) }}",
+        "{{ '{0:>{1}}'.format('a', 1000000000) }}",
+        "{{ '%*d' % (1000000000, 1) }}",
+        "{{ '%*d'|format(1000000000, 1) }}",
     ],
 )
 def test_no_mutation_and_nothing_huge(text):
@@ -85,6 +103,11 @@ def test_no_mutation_and_nothing_huge(text):
         ("{{ 2 ** 10 }}", "1024"),
         ("{{ 123456789 * 987654321 }}", "121932631112635269"),
         ("{{ 'x' * -1 }}{{ [1] * 2 }}", "[1, 1]"),
+        ("{{ 'a-b'|replace('-', '+') }}{{ 'a-b'.replace('-', '+', 1) }}", "a+ba+b"),
+        ("{{ [1, 2]|join(', ') }}{{ [{'a': 1}]|join(attribute='a') }}", "1, 21"),
+        ("{{ [1, 2, 3]|batch(2, 'x')|list }}", "[[1, 2], [3, 'x']]"),
+        ("{{ 'a'|indent(2, first=true) }}{{ 'a b'|wordwrap(1, wrapstring='|') }}", "  aa|b"),
+        ("{{ [1]|tojson }}{{ 'a' ~ 'b' ~ 1 }}{{ 1 + 2 }}{{ '' ~ '' }}{{ 0 + 0 }}", "[1]ab130"),
     ],
 )
 def test_what_is_small_is_allowed(text, rendered):
@@ -163,3 +186,9 @@ def test_a_width_that_would_fill_the_memory_is_refused(text):
 def test_numbers_are_formatted_as_usual():
     text = "{{ '%.2f' % 3.14159 }} {{ '%05d'|format(42) }} {{ '{:,}'.format(1234567) }}"
     assert Program(Source("body.txt", text), RenderClock()).text({}) == "3.14 00042 1,234,567"
+
+
+def test_doubling_without_a_loop_ends():
+    text = "{% set s = 'x' * 100000 %}" + "{% set s = s ~ s %}" * 30 + "{{ s|length }}"
+    with pytest.raises(PersonalisationError, match="more than 50 ms"):
+        render(text)

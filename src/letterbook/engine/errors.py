@@ -3,7 +3,7 @@
 LetterbookError
 └── EngineError
     ├── UnreachableError        the database does not answer
-├── SchemaMismatchError     the database has another schema than this release
+    ├── SchemaMismatchError     the database has another schema than this release
     ├── NoRouteError            a route is needed that is not set
     └── ProbeError              a route's server cannot be used; the message quotes it
 """

@@ -1,29 +1,31 @@
 """Jinja2 without clock, chance, other files and endless work."""
 
-import re
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, Final
 
 from jinja2 import Undefined, nodes, pass_eval_context
-from jinja2.exceptions import SecurityError
-from jinja2.filters import do_default, do_format
+from jinja2.filters import do_default
 from jinja2.lexer import Lexer
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from letterbook.mail.bounds import (
+    FILTERS,
+    check_layout,
+    check_operation,
+    check_output,
+    check_replace,
+)
 from letterbook.mail.syntax import PositionLexer
 
-_LONGEST_REPEAT: Final = 100_000
-_HIGHEST_POWER: Final = 64
 _CHANCE: Final = ("random",)
 _CLOCKS: Final = ("today", "fromtimestamp")
 """What a date tells of the present and of this host's time zone."""
 
 _BARE_REPR: Final[object] = object.__repr__
-_NUMBER: Final = re.compile(r"\d+")
-_WIDENERS: Final = frozenset(("center", "expandtabs", "ljust", "rjust", "zfill"))
-"""Methods of texts that make them as long as asked; the filter ``center`` is within bounds."""
+_WIDENERS: Final = frozenset(("center", "expandtabs", "join", "ljust", "rjust", "zfill"))
+"""Methods of texts that make them as long as asked; the filters of these names are bounded."""
 
 _TEXTS: Final = (str, Undefined)
 
@@ -41,21 +43,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return PositionLexer(self)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**":
-            size = max((abs(each) for each in (left, right) if isinstance(each, int)), default=0)
-        elif operator == "*":
-            size = _repeated_length(left, right)
-        else:
-            size = 0
-            _require_narrow(left)
-        if size > (_HIGHEST_POWER if operator == "**" else _LONGEST_REPEAT):
-            raise SecurityError(f"{operator} with {size} would make too large a value")
+        check_operation(operator, left, right)
         return super().call_binop(context, operator, left, right)
+
+    def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
+        owner = getattr(called, "__self__", None)
+        if isinstance(owner, str) and called.__name__ == "replace":
+            check_replace(owner, *args, **kwargs)
+        return super().call(context, called, *args, **kwargs)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         wrapped = super().wrap_str_format(value)
         if wrapped is not None:
-            _require_narrow(value.__self__)
+            check_layout(value.__self__)
         return wrapped
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -76,41 +76,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_test(*args, **kwargs)
 
 
-def _repeated_length(left: object, right: object) -> int:
-    """How long ``left * right`` is when one of them is repeated, else 0."""
-    for many, times in ((left, right), (right, left)):
-        if isinstance(many, Sized) and isinstance(times, int):
-            return len(many) * times
-    return 0
-
-
-def _require_narrow(layout: object) -> None:
-    """Raise SecurityError when a text used as a format asks for a width that fills the memory."""
-    numbers = _NUMBER.findall(layout) if isinstance(layout, str) else ()
-    width = max((int(number[:9]) for number in numbers), default=0)
-    if width > _LONGEST_REPEAT:
-        raise SecurityError(f"a width of {width} would make too large a value")
-
-
-def _format(value: str, *args: Any, **kwargs: Any) -> str:
-    """Jinja2's ``format``, within bounds."""
-    _require_narrow(value)
-    return do_format(value, *args, **kwargs)
-
-
-def _center(value: str, width: int = 80) -> str:
-    """Jinja2's ``center``, within bounds."""
-    return str(value).center(min(width, _LONGEST_REPEAT))
-
-
 def make_sandbox(markup: bool) -> Sandbox:
     """Return an environment; ``markup``: values are escaped for HTML."""
     environment = Sandbox(autoescape=markup, finalize=_finalize, keep_trailing_newline=True)
     del environment.globals["lipsum"]
     for name in _CHANCE:
         del environment.filters[name]
-    environment.filters["center"] = _center
-    environment.filters["format"] = _format
+    environment.filters.update(FILTERS)
     environment.filters["default"] = environment.filters["d"] = _default
     environment.tests["defined"] = lambda value: not is_empty(value)
     environment.tests["undefined"] = is_empty
@@ -141,4 +113,5 @@ def _finalize(_: nodes.EvalContext, value: Any) -> Any:
         raise TypeError("a sequence under way is not a text; did you forget join or list?")
     if type(value).__repr__ is _BARE_REPR:
         raise TypeError(f"a {type(value).__name__} is not a text")
+    check_output(value)
     return "" if value is None else value

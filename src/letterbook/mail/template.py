@@ -171,6 +171,13 @@ class _LoopGuard(NodeTransformer):
             node.test = nodes.Or(_tick(), node.test)
         return node
 
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        """Texts that are doubled again and again need no loop to become huge."""
+        return nodes.Or(_tick(), self.generic_visit(node), lineno=node.lineno)
+
+    def visit_Add(self, node: nodes.Add) -> nodes.Node:  # noqa: N802
+        return nodes.Or(_tick(), self.generic_visit(node), lineno=node.lineno)
+
     def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802
         return self._guard(node)
 
