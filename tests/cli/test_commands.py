@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from letterbook.control.kernel.actor import command_line_actor
+from letterbook.control.platform.actions import set_archive_address
 from letterbook.control.platform.queries import archive
 from letterbook.mail.status import CopyStatus, MessageStatus
 from letterbook.testing.sink import Sink
@@ -262,6 +263,22 @@ def test_a_recipient_cannot_become_the_archive(house: House, terminal: Terminal)
     assert "ana@example.org is a recipient" in done.stderr
 
 
+def test_a_confirmation_while_deliveries_run_asks_for_yes(house: House, terminal: Terminal):
+    """The address was set before they began; the change comes now."""
+    for name in ("recipients", "archive"):
+        house.set_route(name, 1)
+    house.set_archive()
+    proposal = do(
+        set_archive_address, ACTOR, "new@vault.example", is_recipient=lambda _: False, trust=False
+    )
+    delivery = house.started(3)
+    done = terminal("archive", "confirm", proposal.code, status=1)
+    assert f"deliveries {delivery} are running" in done.stderr
+    assert do(archive).address == ARCHIVE_ADDRESS
+    terminal("archive", "confirm", proposal.code, "--yes")
+    assert do(archive).address == "new@vault.example"
+
+
 def test_a_change_while_deliveries_run_asks_for_yes(house: House, terminal: Terminal):
     for name in ("recipients", "archive"):
         house.set_route(name, 1)
@@ -273,6 +290,9 @@ def test_a_change_while_deliveries_run_asks_for_yes(house: House, terminal: Term
     assert do(archive).address == ARCHIVE_ADDRESS
     terminal("archive", "set", "new@vault.example", "--trust", "--yes")
     assert do(archive).address == "new@vault.example"
+    done = terminal("archive", "set", "new@vault.example", "--policy", "owe", status=1)
+    assert "would follow the policy owe" in done.stderr
+    assert do(archive).policy == "hold"
     # Deliveries without copies do not matter, nor those that have not begun.
     house.sql("UPDATE deliveries_delivery SET overrides = '{\"email_bcc\": false}'")
     terminal("archive", "set", "other@vault.example", "--trust")

@@ -125,7 +125,7 @@ def test_attachments_with_their_types(tmp_path: Path):
         TemplateFile(name, content_type, name.encode())
         for name, content_type in (
             ("backup.tar.gz", "application/octet-stream"),
-            ("données.txt", "text/plain"),
+            ("données.txt", "text/plain; charset=utf-8"),
             ("logo.png", "image/png"),
             ("odd", "application/octet-stream"),
             ("terms.pdf", "application/pdf"),

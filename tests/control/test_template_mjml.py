@@ -150,5 +150,11 @@ def test_mistakes_in_the_templates_own_tags_stay_to_be_found():
     ],
 )
 def test_what_is_no_mjml_is_refused(source: str):
-    with pytest.raises(MjmlError, match=r"body\.mjml cannot be read as MJML: "):
+    with pytest.raises(MjmlError, match=r"body\.mjml.* cannot be read as MJML: "):
+        to_html(source)
+
+
+def test_an_element_that_is_not_closed_is_named_with_its_line():
+    source = "<mjml>\n<mj-body>\n<!-- <mj-text> -->\n<mj-section>\n</mj-body></mjml>"
+    with pytest.raises(MjmlError, match=r"^body\.mjml, line 4: <mj-section> is not closed"):
         to_html(source)

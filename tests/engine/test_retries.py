@@ -46,6 +46,8 @@ async def test_a_message_is_retried_by_the_rule_until_its_validity_ends(post: Po
     assert (line.failure, line.attempts) == ("expired", 4)
     assert len(post.archive.got(7)) == 1
     assert post.replies(delivery, of="recipients")["451 4.7.1 Greylisted"] == 4
+    (entry,) = (entry for entry in post.house.log(delivery) if entry.status == "failed")
+    assert entry.reply == "expired: 451 4.7.1 Greylisted"
 
 
 async def test_nothing_is_sent_after_the_validity(post: Post):

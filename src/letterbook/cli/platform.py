@@ -131,14 +131,12 @@ def set_archive(address: str, policy: str | None, trust: bool, yes: bool) -> Non
     """Set the archive address, and what happens when the archive does not accept."""
     with open_session() as session:
         address = actions.check_archive_address(address, is_recipient=is_recipient)
-        current = queries.archive().address
-        running = running_with_email_bcc()
-        if running and current not in (None, address) and not yes:
-            numbers = ", ".join(map(str, running))
-            raise ActionError(
-                f"deliveries {numbers} are running and would send the rest of their copies to "
-                f"{address}; say --yes if you mean it"
-            )
+        found = queries.archive()
+        current = found.address
+        if current not in (None, address):
+            _require_leave(yes, f"send the rest of their copies to {address}")
+        if policy not in (None, found.policy):
+            _require_leave(yes, f"follow the policy {policy} from now on")
         if current != address:
             _probe_archive(session, address, trust=trust)
         if policy is not None:
@@ -160,9 +158,13 @@ def set_archive(address: str, policy: str | None, trust: bool, yes: bool) -> Non
 
 @archive.command("confirm")
 @click.argument("code")
-def confirm_archive(code: str) -> None:
+@click.option("--yes", is_flag=True, help="Activate it although deliveries are running.")
+def confirm_archive(code: str, yes: bool) -> None:
     """Activate the address whose mailbox shows CODE."""
     with open_session() as session:
+        found = queries.archive()
+        if found.address is not None and found.pending is not None:
+            _require_leave(yes, f"send the rest of their copies to {found.pending}")
         address = actions.confirm_archive_address(session.actor, code)
         click.echo(f"{address} is the archive address.")
 
@@ -199,6 +201,16 @@ def show_archive(as_json: bool) -> None:
                 ("policy", found.policy),
                 ("archive", f"{state}: {because}" if because else state),
             )
+        )
+
+
+def _require_leave(yes: bool, consequence: str) -> None:
+    """Raise ActionError when a change of the archive concerns deliveries that are running."""
+    running = running_with_email_bcc()
+    if running and not yes:
+        numbers = ", ".join(map(str, running))
+        raise ActionError(
+            f"deliveries {numbers} are running and would {consequence}; say --yes if you mean it"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from letterbook.cli.output import complain, progress_bar
 from letterbook.cli.session import Session
 from letterbook.control.outbox.queries import DeliveryView, delivery_view, worker_is_running
-from letterbook.mail.status import DeliveryState, MessageStatus
+from letterbook.mail.status import CopyStatus, DeliveryState, MessageStatus
 
 _LOOK: Final = 0.2
 _ENDS: Final = frozenset(
@@ -36,11 +36,19 @@ def wait_for(session: Session, delivery: int) -> DeliveryView:
         view = delivery_view(delivery)
         with progress_bar("Sending", sum(view.messages.values())) as update:
             while view.state not in _ENDS:
-                held = f"Held: {view.because}" if view.state is DeliveryState.HELD else None
-                update(sum(view.messages[each] for each in _SETTLED), say=held)
+                update(sum(view.messages[each] for each in _SETTLED), say=_trouble(view))
                 time.sleep(_LOOK)
                 view = delivery_view(delivery)
     return view
+
+
+def _trouble(view: DeliveryView) -> str | None:
+    """Say why it does not go on, if it does not."""
+    if view.state is DeliveryState.HELD:
+        return f"Held: {view.because}"
+    if refused := view.copies[CopyStatus.REFUSED]:
+        return f"Sending; the archive refuses {refused:,} copies, whose messages wait"
+    return None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -153,8 +154,8 @@ class Demo:
     def _result(self, count: int, view: DeliveryView) -> Result:
         found = self._sinks.compare()
         assert view.started_at is not None
-        assert view.finished_at is not None
-        seconds = (view.finished_at - view.started_at).total_seconds()
+        ended = view.finished_at or datetime.now(UTC)
+        seconds = (ended - view.started_at).total_seconds()
         return Result(
             recipients=count,
             sent=found.sent,

@@ -134,7 +134,19 @@ def _read_files(folder: Path) -> tuple[TemplateFile, ...]:
             continue
         if not path.is_file():
             raise TemplateFolderError(f"{path} is not a file; {ATTACHMENTS}/ holds files only")
-        guessed, encoding = mimetypes.guess_type(path.name)
-        content_type = guessed if guessed and encoding is None else "application/octet-stream"
-        files.append(TemplateFile(path.name, content_type, path.read_bytes()))
+        data = path.read_bytes()
+        files.append(TemplateFile(path.name, _content_type(path.name, data), data))
     return tuple(files)
+
+
+def _content_type(name: str, data: bytes) -> str:
+    guessed, encoding = mimetypes.guess_type(name)
+    if guessed is None or encoding is not None:
+        return "application/octet-stream"
+    if guessed.startswith("text/") and not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:  # in what else, nobody can tell
+            return guessed
+        return f"{guessed}; charset=utf-8"
+    return guessed

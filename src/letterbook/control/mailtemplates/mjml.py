@@ -1,5 +1,6 @@
 """MJML to HTML, with Jinja2 inside."""
 
+import re
 from typing import Final
 
 import mrml
@@ -14,6 +15,11 @@ _HOLD_TEXT: Final = frozenset(
         "mj-raw", "mj-social-element", "mj-style", "mj-table", "mj-text", "mj-title",
     )
 )  # fmt: skip
+
+_ELEMENT: Final = re.compile(
+    r"<(?P<close>/?)(?P<name>mj[a-zA-Z-]*)(?:\"[^\"]*\"|'[^']*'|[^<>\"'])*?(?P<empty>/?)>",
+    re.IGNORECASE,
+)
 
 
 def to_html(source: str) -> str:
@@ -34,5 +40,26 @@ def to_html(source: str) -> str:
     try:
         html = mrml.to_html(placeholders.take_out(source, dress)).content
     except OSError as error:  # the only kind that mrml raises
-        raise MjmlError(f"body.mjml cannot be read as MJML: {error}") from error
+        raise MjmlError(f"{_whereabouts(source)} cannot be read as MJML: {error}") from error
     return placeholders.put_back(html)
+
+
+def _whereabouts(source: str) -> str:
+    """Return file, line and the element that is not closed, since mrml tells no place."""
+    blank = re.sub(
+        r"<!--.*?-->", lambda each: re.sub(r"[^\n]", " ", each[0]), source, flags=re.DOTALL
+    )
+    opened: list[tuple[str, int]] = []
+    for tag in _ELEMENT.finditer(blank):
+        name, line = tag["name"].lower(), blank.count("\n", 0, tag.start()) + 1
+        if not tag["close"]:
+            if not tag["empty"]:
+                opened.append((name, line))
+        elif opened and opened[-1][0] == name:
+            opened.pop()
+        else:
+            break
+    if not opened:
+        return "body.mjml"
+    name, line = opened[-1]
+    return f"body.mjml, line {line}: <{name}> is not closed as it should be; it"

@@ -168,6 +168,13 @@ def _tested(test: Delivery, tallies: dict[str, int]) -> int:
         return int(db.fetchone()[0])
 
 
+def _last_word(reply: str | None, failure: str | None) -> str | None:
+    """What was said last; that a message expired says more than what made it wait."""
+    if failure in (Failure.EXPIRED, Failure.ARCHIVE_REFUSED):
+        return f"{failure}: {reply}" if reply else failure
+    return reply or failure
+
+
 def _log_line(row: tuple[Any, ...], message_id: str) -> LogLine:
     (
         _,
@@ -193,7 +200,7 @@ def _log_line(row: tuple[Any, ...], message_id: str) -> LogLine:
         copy_accepted_at=copy_at,
         copy_reply=copy_reply,
         sent_at=settled_at if sent else None,
-        reply=reply or failure,
+        reply=_last_word(reply, failure),
         attempts=attempts,
         kind=DeliveryKind(kind),
         reason=Failure(failure) if failure else None,
