@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import dkim
-import dkim.util
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from letterbook.mail.content import Algorithm, SigningKey
 from letterbook.mail.dkim import Signer, make_private_key, make_signer, public_record
@@ -72,9 +73,6 @@ def all_verify(message: bytes, selectors: Sequence[str]) -> bool:
 
 def ed25519_private_key(seed: str) -> bytes:
     """A private key from its seed in base64."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ed25519
-
     return ed25519.Ed25519PrivateKey.from_private_bytes(base64.b64decode(seed)).private_bytes(
         serialization.Encoding.DER,
         serialization.PrivateFormat.PKCS8,

@@ -94,6 +94,11 @@ def public_record(private_key: bytes) -> str:
     return f"v=DKIM1; k=rsa; p={_base64(der)}"
 
 
+def secret_name(domain: str, selector: str) -> str:
+    """Return the name under which a key's private half is sealed."""
+    return f"dkim {selector} {domain}"
+
+
 def record_strings(record: str) -> list[str]:
     """Return ``record`` as the strings of at most 255 octets that a TXT record is made of."""
     return [record[at : at + _STRING] for at in range(0, len(record), _STRING)]
