@@ -57,7 +57,8 @@ def test_what_is_no_list_of_tags(text):
 @pytest.mark.parametrize(
     ("records", "finding"),
     [
-        ({"MX": ["20 b.example", "10 a.example"]}, "good bounces: bounces to example.com come to a.example, b"),
+        ({"MX": ["20 b.example", "10 a.example"]},
+         "good bounces: bounces to example.com come to a.example, b.example"),
         ({"MX": "0 a.example"}, "good"),
         ({"MX": ["10 a.example", "20 x.example"]},
          "note bounces: an MX of example.com has no address: x.example"),
