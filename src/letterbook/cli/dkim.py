@@ -27,7 +27,7 @@ def dkim() -> None:
     help="Every receiver knows rsa; ed25519 may sign beside it.",
 )
 def add(domain: str, selector: str | None, algorithm: Algorithm) -> None:
-    """Make a key that signs letters from DOMAIN and below, from the next analysis on."""
+    """Make a key that signs letters from DOMAIN and below."""
     with open_session() as session:
         key = add_dkim_key(
             session.actor, session.sealer, domain, selector=selector, algorithm=algorithm

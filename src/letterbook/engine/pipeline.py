@@ -31,7 +31,7 @@ from letterbook.sealing import Sealer
 from letterbook.settings import Settings
 
 _AT_ONCE: Final = 16
-"""Letters to compose before the event loop has its turn: about two milliseconds."""
+"""Letters to compose before the event loop has its turn: about two milliseconds, six with RSA."""
 
 _log = structlog.get_logger(__name__)
 

@@ -145,6 +145,8 @@ def _relaxed(line: bytes) -> bytes:
 
 def _simple(body: bytes) -> bytes:
     """RFC 6376, 3.4.3: empty lines at the end do not count, and no body is one empty line."""
+    if body.endswith(b"\r\n") and not body.endswith(b"\r\n\r\n"):
+        return body  # as nearly every body is: no copy
     return body.rstrip(b"\r\n") + b"\r\n"
 
 
