@@ -166,6 +166,7 @@ def test_a_domain_where_much_is_wrong(house: House, terminal: Terminal):
         "✗ SPF",
         "✗ DKIM s1._domainkey.example.com",
         "✗ DMARC",
+        "✗ alignment",
         "✗ bounces",
     ]
     assert f"  → publish at {key['name']} one TXT record: {key['record']}" in lines

@@ -8,6 +8,7 @@ from email import message_from_bytes
 
 import pytest
 
+from letterbook.control.outbox.actions import start
 from letterbook.control.platform.dkim import retire_dkim_key
 from letterbook.control.platform.queries import DkimKeyView
 from letterbook.engine.errors import NoSigningKeyError
@@ -55,6 +56,17 @@ async def test_the_copy_carries_the_same_signatures_and_all_are_good(post: Post)
         assert first == "Message-ID"
     assert selectors(post.recipients) == {("r", "e")}
     assert len(post.recipients.received) == len(copies) == 8
+
+
+async def test_an_analysis_knows_how_long_signed_messages_are(post: Post):
+    post.house.dkim_key(selector="r", algorithm="rsa")
+    post.house.dkim_key(selector="e", algorithm="ed25519")
+    delivery = post.house.ready(6)
+    report = post.house.analyze(delivery)
+    await post.house.do(start, ACTOR, delivery)
+    await post.house.work()
+    sizes = [len(each.content) for each in post.recipients.received]
+    assert report.estimated_bytes == sum(sizes) // 6 * 6
 
 
 async def test_the_closest_domain_with_a_key_signs(post: Post):

@@ -32,8 +32,7 @@ def add(domain: str, selector: str | None, algorithm: Algorithm) -> None:
         key = add_dkim_key(
             session.actor, session.sealer, domain, selector=selector, algorithm=algorithm
         )
-    click.echo("Publish this, and then see that it is there: ", nl=False)
-    click.echo(f"letterbook check --domain {key.domain}")
+    click.echo(f"Publish this; then see that it is there: letterbook check --domain {key.domain}")
     _print_record(key)
 
 
@@ -82,7 +81,9 @@ def retire(domain: str, selector: str) -> None:
         numbers = ", ".join(map(str, deliveries))
         click.echo(f"Leave its record in the DNS until these have ended: deliveries {numbers}.")
     else:
-        click.echo("Leave its record in the DNS for a week: letters on their way are checked yet.")
+        click.echo(
+            "Leave its record in the DNS for a week: letters on their way may still be checked."
+        )
 
 
 def _print_record(key: DkimKeyView) -> None:

@@ -17,6 +17,7 @@ from letterbook.dns.domain import Sending
 from letterbook.dns.findings import Finding, Level
 from letterbook.dns.lookup import Lookup
 from letterbook.mail.address import domain_of
+from letterbook.mail.headers import clean
 
 _MARKS: Final = {Level.GOOD: "[green]✓[/]", Level.NOTE: "[yellow]![/]", Level.WRONG: "[red]✗[/]"}
 
@@ -39,13 +40,9 @@ def check_domain(text: str, *, as_json: bool) -> None:
 
 def _sending(session: Session, domain: str) -> Sending:
     active = {key.id for key in signing_keys(domain)}
-    signing = [key for key in dkim_keys() if key.id in active]
-    of_domain = {domain, *(key.domain for key in signing)}
-    retiring = [
-        key
-        for key in dkim_keys()
-        if key.retired_at is not None and key.domain in of_domain and signed_with(key.id)
-    ]
+    keys = [key for key in dkim_keys() if f".{domain}".endswith(f".{key.domain}")]
+    signing = [key for key in keys if key.id in active]
+    retiring = [key for key in keys if key.retired_at is not None and signed_with(key.id)]
     error_address = session.settings.error_address
     return Sending(
         domain=domain,
@@ -62,6 +59,11 @@ def _public(key: DkimKeyView) -> PublicKey:
 
 
 def _print(finding: Finding) -> None:
-    stdout.print(f"{_MARKS[finding.level]} {escape(f'{finding.about}: {finding.says}')}")
+    stdout.print(f"{_MARKS[finding.level]} {_plain(f'{finding.about}: {finding.says}')}")
     if finding.mend:
-        stdout.print(f"  → {escape(finding.mend)}")
+        stdout.print(f"  → {_plain(finding.mend)}")
+
+
+def _plain(text: str) -> str:
+    """What somebody put into the DNS may be meant to upset a terminal."""
+    return escape(clean(text))

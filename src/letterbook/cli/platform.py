@@ -1,11 +1,11 @@
 """Commands about the platform: migrate, check, routes, archive."""
 
+from importlib import import_module
 from pathlib import Path
 
 import click
 from rich.markup import escape
 
-from letterbook.cli.domain import check_domain
 from letterbook.cli.output import (
     complain,
     json_option,
@@ -43,8 +43,8 @@ def migrate() -> None:
 @json_option
 def check(domain: str | None, as_json: bool) -> None:
     """Say what is wrong with the set-up, and how to mend it."""
-    if domain is not None:
-        check_domain(domain, as_json=as_json)
+    if domain is not None:  # the DNS library takes its time to load
+        import_module("letterbook.cli.domain").check_domain(domain, as_json=as_json)
     elif as_json:
         raise click.UsageError("--json goes with --domain")
     else:

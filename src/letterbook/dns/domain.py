@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from letterbook.dns.bounces import check_bounces
 from letterbook.dns.dkim import PublicKey, check_key
 from letterbook.dns.dmarc import Identifier, check_alignment, check_policy, find_policy
 from letterbook.dns.findings import Ask, Finding, LookupFailedError, note, wrong
 from letterbook.dns.spf import check_spf
+
+_Step: TypeAlias = Callable[[], Iterable[Finding]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,42 +31,45 @@ class Sending:
 
 def check_domain(sending: Sending, ask: Ask) -> list[Finding]:
     """Return what is found, in the order in which a receiver looks at it."""
-    steps: dict[str, Callable[[Sending, Ask], Iterable[Finding]]] = {
-        "SPF": _spf,
-        "DKIM": _dkim,
-        "DMARC": _dmarc,
-        "bounces": lambda sending, ask: [check_bounces(sending.bounce_domain, ask)],
-    }
-    findings: list[Finding] = []
-    for about, step in steps.items():
-        try:
-            findings += step(sending, ask)
-        except LookupFailedError as error:
-            findings.append(wrong(about, f"the DNS did not answer: {error}", "ask again later"))
-    return findings
-
-
-def _spf(sending: Sending, ask: Ask) -> Iterator[Finding]:
-    """SPF is about the return path's domain; the sender's own should have a record too."""
-    yield from check_spf(sending.bounce_domain, sending.relay, ask)
-    if sending.domain != sending.bounce_domain:
-        yield from check_spf(sending.domain, None, ask)
-
-
-def _dkim(sending: Sending, ask: Ask) -> Iterator[Finding]:
+    domain, bounce_domain = sending.domain, sending.bounce_domain
+    steps: list[tuple[str, _Step]] = [
+        ("SPF", lambda: check_spf(bounce_domain, sending.relay, ask)),
+    ]
+    if domain != bounce_domain:  # SPF is about the return path; the sender needs a record too
+        steps.append(("SPF", lambda: check_spf(domain, None, ask)))
     if not sending.keys:
-        yield note(
-            "DKIM",
-            f"no key signs for {sending.domain}: letters leave unsigned, unless the relay signs",
-            f"letterbook dkim add {sending.domain}",
-        )
-    for key in (*sending.keys, *sending.retiring):
-        yield check_key(key, ask)
+        steps.append(("DKIM", lambda: [_no_key(domain)]))
+    keys = (*sending.keys, *sending.retiring)
+    steps += [(f"DKIM {key.name}", partial(_key, key, ask)) for key in keys]
+    steps += [
+        ("DMARC", lambda: check_policy(domain, find_policy(domain, ask), ask)),
+        ("alignment", lambda: _alignment(sending, ask)),
+        ("bounces", lambda: [check_bounces(bounce_domain, ask)]),
+    ]
+    return [finding for about, step in steps for finding in _findings(about, step)]
 
 
-def _dmarc(sending: Sending, ask: Ask) -> Iterator[Finding]:
-    domain, policy = sending.domain, find_policy(sending.domain, ask)
-    yield from check_policy(domain, policy, ask)
+def _findings(about: str, step: _Step) -> Iterator[Finding]:
+    try:
+        yield from step()
+    except LookupFailedError as error:
+        yield wrong(about, f"the DNS did not answer: {error}", "ask again later")
+
+
+def _key(key: PublicKey, ask: Ask) -> list[Finding]:
+    return [check_key(key, ask)]
+
+
+def _no_key(domain: str) -> Finding:
+    return note(
+        "DKIM",
+        f"no key signs for {domain}: letters leave unsigned, unless the relay signs",
+        f"letterbook dkim add {domain}",
+    )
+
+
+def _alignment(sending: Sending, ask: Ask) -> Iterator[Finding]:
+    domain = sending.domain
     # All keys that sign are of one domain.
     identifiers = [
         Identifier("DKIM", "adkim", each.domain, f"letterbook dkim add {domain}")
@@ -70,4 +77,4 @@ def _dmarc(sending: Sending, ask: Ask) -> Iterator[Finding]:
     ]
     mend = f"use an error address under {domain}"
     identifiers.append(Identifier("SPF", "aspf", sending.bounce_domain, mend))
-    yield from check_alignment(domain, policy, identifiers, ask)
+    yield from check_alignment(domain, find_policy(domain, ask), identifiers, ask)

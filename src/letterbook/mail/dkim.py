@@ -24,10 +24,10 @@ from letterbook.mail.content import Algorithm, SigningKey
 RSA_BITS: Final = 2048
 _SIGNED: Final = frozenset(
     (
-        b"auto-submitted", b"content-type", b"date", b"feedback-id", b"from", b"in-reply-to",
-        b"list-archive", b"list-help", b"list-id", b"list-owner", b"list-post", b"list-subscribe",
-        b"list-unsubscribe", b"list-unsubscribe-post", b"message-id", b"mime-version",
-        b"references", b"reply-to", b"subject", b"to",
+        b"auto-submitted", b"content-transfer-encoding", b"content-type", b"date", b"feedback-id",
+        b"from", b"in-reply-to", b"list-archive", b"list-help", b"list-id", b"list-owner",
+        b"list-post", b"list-subscribe", b"list-unsubscribe", b"list-unsubscribe-post",
+        b"message-id", b"mime-version", b"references", b"reply-to", b"subject", b"to",
     )
 )  # fmt: skip
 """RFC 6376, 5.4.1; RFC 8058, 4. Not a template's ``X-`` headers: relays take theirs out."""
