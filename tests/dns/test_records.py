@@ -104,14 +104,14 @@ def test_a_domain_without_anything():
     found = shown(check_domain(sending, Records({})))
     assert [each.split(":")[0] for each in found] == [
         "wrong SPF",
-        "wrong SPF",
+        "note SPF",
         "note DKIM",
         "wrong DMARC",
         "wrong alignment",
         "wrong bounces",
     ]
     assert "bounces.example.net has no record" in found[0]
-    assert "example.com has no record" in found[1]
+    assert "example.com has no record, and needs none" in found[1]
 
 
 def test_a_retired_key_is_looked_for_as_long_as_it_signs():

@@ -21,8 +21,8 @@ def checked(
         ("v=spf1 -all", "0 of 10 lookups and ends in -all"),
         ("V=SPF1 ip4:192.0.2.0/24 ~ALL", "0 of 10 lookups and ends in ~all"),
         ("v=spf1  a mx:b.example ip6:2001:db8::/32 exists:%{i}.b.example -all exp=x.example",
-         "3 of 10 lookups and ends in -all"),
-        ("v=spf1 a/24//64 mx//120 a:example.net/8 unknown=%{d} ?ptr -all", "4 of 10 lookups"),
+         "3 of 10 lookups (nothing is found for a, mx:b.example) and ends in -all"),
+        ("v=spf1 a/24//64 mx//120 exists:%{i}.b.example unknown=%{d} ?ptr -all", "4 of 10 lookups"),
     ],
 )  # fmt: skip
 def test_a_good_record(record, ending):
@@ -64,16 +64,27 @@ def test_what_is_included_counts_too():
         "v=spf1 include:relay.example mx -all",
         TXT_relay_example="v=spf1 a:x.example include:deep.example ?all",
         TXT_deep_example="v=spf1 ip4:192.0.2.1 ptr +all",
+        A_x_example="192.0.2.1",
+        MX_example_com="10 x.example",
     )
     assert found.endswith("takes 5 of 10 lookups and ends in -all")
 
 
 def test_more_than_ten_lookups_are_an_error():
-    ten = " ".join(f"a:{n}.example" for n in range(10))
-    (found,) = checked(f"v=spf1 {ten} -all")
+    ten = " ".join(10 * ["a:x.example"])
+    (found,) = checked(f"v=spf1 {ten} -all", A_x_example="192.0.2.1")
     assert found.endswith("takes 10 of 10 lookups and ends in -all")
-    (found,) = checked(f"v=spf1 {ten} mx -all")
+    (found,) = checked(f"v=spf1 {ten} mx -all", A_x_example="192.0.2.1")
     assert "it takes more than 10 lookups, the last one for mx" in found
+
+
+def test_more_than_two_terms_that_lead_nowhere_are_an_error():
+    (found,) = checked("v=spf1 a mx -all")
+    assert found.startswith("good SPF: the record of example.com takes 2 of 10 lookups (nothing is")
+    assert found.endswith("found for a, mx) and ends in -all")
+    (found,) = checked("v=spf1 a mx include:x.example -all", TXT_x_example="v=spf1 a -all")
+    assert found.startswith("wrong SPF")
+    assert "more than 2 terms lead nowhere: a, mx, a" in found
 
 
 def test_a_record_that_includes_itself_comes_to_an_end():
@@ -83,7 +94,7 @@ def test_a_record_that_includes_itself_comes_to_an_end():
 
 def test_a_redirect_ends_as_its_target_does():
     (found,) = checked("v=spf1 redirect=spf.example.net", TXT_spf_example_net="v=spf1 mx ~all")
-    assert found.endswith("takes 2 of 10 lookups and ends in ~all")
+    assert found.endswith("takes 2 of 10 lookups (nothing is found for mx) and ends in ~all")
     (found,) = checked("v=spf1 -all redirect=nowhere.example")
     assert found.endswith("takes 0 of 10 lookups and ends in -all")
     (found,) = checked("v=spf1 redirect=nowhere.example")

@@ -9,7 +9,7 @@ from letterbook.dns.bounces import check_bounces
 from letterbook.dns.dkim import PublicKey, check_key
 from letterbook.dns.dmarc import Identifier, check_alignment, check_policy, find_policy
 from letterbook.dns.findings import Ask, Finding, LookupFailedError, note, wrong
-from letterbook.dns.spf import check_spf
+from letterbook.dns.spf import check_spf, spf_records
 
 _Step: TypeAlias = Callable[[], Iterable[Finding]]
 
@@ -35,8 +35,8 @@ def check_domain(sending: Sending, ask: Ask) -> list[Finding]:
     steps: list[tuple[str, _Step]] = [
         ("SPF", lambda: check_spf(bounce_domain, sending.relay, ask)),
     ]
-    if domain != bounce_domain:  # SPF is about the return path; the sender needs a record too
-        steps.append(("SPF", lambda: check_spf(domain, None, ask)))
+    if domain != bounce_domain:
+        steps.append(("SPF", lambda: _sender_spf(domain, ask)))
     if not sending.keys:
         steps.append(("DKIM", lambda: [_no_key(domain)]))
     keys = (*sending.keys, *sending.retiring)
@@ -54,6 +54,13 @@ def _findings(about: str, step: _Step) -> Iterator[Finding]:
         yield from step()
     except LookupFailedError as error:
         yield wrong(about, f"the DNS did not answer: {error}", "ask again later")
+
+
+def _sender_spf(domain: str, ask: Ask) -> Iterable[Finding]:
+    """SPF is about the return path: the sender's own domain can do without."""
+    if spf_records(domain, ask):
+        return check_spf(domain, None, ask)
+    return [note("SPF", f"{domain} has no record, and needs none: it is not the return path's")]
 
 
 def _key(key: PublicKey, ask: Ask) -> list[Finding]:

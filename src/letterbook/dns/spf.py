@@ -10,7 +10,8 @@ from letterbook.dns.findings import Ask, Finding, good, note, wrong
 
 _ABOUT: Final = "SPF"
 _MOST_LOOKUPS: Final = 10
-"""RFC 7208, 4.6.4."""
+_MOST_VOID: Final = 2
+"""RFC 7208, 4.6.4; void is a lookup that finds nothing."""
 
 _TERM: Final = re.compile(
     r"(?P<qualifier>[+?~-]?)(?P<name>[a-z0-9]+)(?::(?P<value>[^/]+))?(?P<prefix>/.*)?",
@@ -44,6 +45,7 @@ class Reading:
 
     ask: Ask
     lookups: int = 0
+    void: list[str] = field(default_factory=list)
     ending: str = ""
     """The mechanism *all* that applies, if there is one."""
     names: list[tuple[_Network, str]] = field(default_factory=list)
@@ -86,9 +88,17 @@ class Reading:
                 )
             self.read(target, found[0], included=included or term.name == "include")
             return
-        for host in _exchanges(target, self.ask) if term.name == "mx" else (target,):
-            for network in self._networks(host, term):
-                self._name(network, domain, term)
+        hosts = _exchanges(target, self.ask) if term.name == "mx" else [target]
+        networks = [network for host in hosts for network in self._networks(host, term)]
+        for network in networks:
+            self._name(network, domain, term)
+        if not networks:
+            self._note_void(term)
+
+    def _note_void(self, term: Term) -> None:
+        self.void.append(term.text)
+        if len(self.void) > _MOST_VOID:
+            raise SpfError(f"more than {_MOST_VOID} terms lead nowhere: {', '.join(self.void)}")
 
     def _name(self, network: _Network, domain: str, term: Term) -> None:
         if term.qualifier == "+":
@@ -171,6 +181,8 @@ def _check_network(text: str, network: str, version: int) -> None:
 
 def _judge_ending(domain: str, reading: Reading) -> Finding:
     cost = f"{reading.lookups} of {_MOST_LOOKUPS} lookups"
+    if reading.void:
+        cost += f" (nothing is found for {', '.join(reading.void)})"
     if reading.ending in ("~all", "-all"):
         return good(_ABOUT, f"the record of {domain} takes {cost} and ends in {reading.ending}")
     says = {"+all": "allows everybody (+all)", "?all": "decides nothing in the end (?all)"}.get(
