@@ -36,7 +36,8 @@ from letterbook.control.platform.actions import (
     set_archive_policy,
     set_route,
 )
-from letterbook.control.platform.queries import identity
+from letterbook.control.platform.dkim import add_dkim_key
+from letterbook.control.platform.queries import DkimKeyView, identity
 from letterbook.control.platform.routes import RouteUrl
 from letterbook.control.project.configure import use_database
 from letterbook.control.project.migrate import migrate
@@ -44,6 +45,7 @@ from letterbook.control.recipients.importing import import_recipients
 from letterbook.control.recipients.queries import is_recipient
 from letterbook.embedded import Database
 from letterbook.engine.run import run_worker
+from letterbook.mail.content import Algorithm
 from letterbook.mail.status import ArchivePolicy
 from letterbook.sealing import Sealer
 from letterbook.settings import Settings
@@ -160,6 +162,12 @@ class House:
         if policy:
             set_archive_policy(ACTOR, ArchivePolicy(policy))
         set_archive_address(ACTOR, address, is_recipient=is_recipient, trust=True)
+
+    @in_django
+    def dkim_key(
+        self, domain: str = "example.com", selector: str = "s1", algorithm: Algorithm = "ed25519"
+    ) -> DkimKeyView:
+        return add_dkim_key(ACTOR, self.sealer, domain, selector=selector, algorithm=algorithm)
 
     def set_up(self, recipients: Sink, archive: Sink, policy: str | None = None) -> None:
         """Both routes and the archive address."""

@@ -116,6 +116,9 @@ def test_a_wrong_value_is_told_with_its_place(tmp_path, file):
         ("base_url", "ftp://letters.example.com"),
         ("error_address", "nobody"),
         ("hello", "  "),
+        ("dns", "ns.example.com"),
+        ("dns", "192.0.2.53:domain"),
+        ("dns", "192.0.2.53:70000"),
         ("seal_key_file", ""),
         ("data", "~nobody-of-that-name/letterbook"),
     ],
@@ -159,6 +162,19 @@ def test_values_are_read_into_their_types(tmp_path, file):
     assert loaded.error_address == "Bounces@xn--and-6ma2c.example"
     assert loaded.time_zone == "Europe/Madrid"
     assert loaded.seal_key_file == Path.home() / "seal.key"
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("192.0.2.53", ("192.0.2.53", 53)),
+        ("192.0.2.53:5353", ("192.0.2.53", 5353)),
+        ("2001:db8::53", ("2001:db8::53", 53)),
+        ("[2001:db8::53]:5353", ("2001:db8::53", 5353)),
+    ],
+)
+def test_a_dns_server_has_an_address_and_a_port(tmp_path, text, server):
+    assert load(tmp_path, LETTERBOOK_DNS=text).dns == server
 
 
 def test_the_file_may_be_named(tmp_path, file, monkeypatch):

@@ -6,9 +6,11 @@ unreadable setting stops the start. ``docs/reference/settings.md`` is made from 
 """
 
 import difflib
+import ipaddress
 import os
 import re
 import socket
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -96,6 +98,21 @@ def _host(value: object) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.\[\]:-]{1,255}", text):
         raise ValueError("it must be a host's name such as mail.example.com")
     return text
+
+
+def _server(value: object) -> tuple[str, int]:
+    text = _text(value)
+    try:
+        return str(ipaddress.ip_address(text)), 53
+    except ValueError:
+        pass
+    try:
+        parts = urllib.parse.urlsplit(f"//{text}")
+        return str(ipaddress.ip_address(parts.hostname or "")), parts.port or 53
+    except ValueError:
+        raise ValueError(
+            "it must be an IP address, with or without a port: 192.0.2.53:53 or [2001:db8::53]:53"
+        ) from None
 
 
 def _zone(value: object) -> str:
@@ -202,6 +219,11 @@ class Settings:
         "How long to wait for the reply to the final dot (RFC 5321, 4.5.3.2.6: 10 minutes).",
         _duration,
         default=timedelta(minutes=10),
+    )
+    dns: tuple[str, int] | None = _setting(
+        "DNS server that `letterbook check --domain` asks, as ADDRESS or ADDRESS:PORT.",
+        _server,
+        shown="the system's",
     )
     log_format: str = _setting(
         "How the worker writes its log.", _choice("console", "json"), default="console"

@@ -29,6 +29,8 @@ NEEDED: Mapping[str, Right] = {
     "platform.actions.confirm_archive_address": ARCHIVE,
     "platform.actions.set_archive_address": ARCHIVE,
     "platform.actions.set_archive_policy": ARCHIVE,
+    "platform.dkim.add_dkim_key": Right.ADMINISTRATION,
+    "platform.dkim.retire_dkim_key": Right.ADMINISTRATION,
     "recipients.importing.import_recipients": IMPORT,
     "recipients.actions.opt_out": IMPORT,
     "recipients.actions.quarantine": IMPORT,
@@ -70,6 +72,7 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
     import_file(house, "email\nana@example.org\n")
     house.set_route("recipients", 25)
     house.set_archive()
+    house.dkim_key("example.com", "old")
     code = do(
         import_module(f"{CONTROL}.platform.actions").set_archive_address,
         ACTOR,
@@ -98,6 +101,9 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
             ("set_archive_address", ("new@vault.example",), no_one | {"trust": True}),
             ("confirm_archive_address", (code,), {}),
             ("set_archive_policy", (ArchivePolicy.OWE,), {}),
+            ("add_dkim_key", (house.sealer, "example.com"),
+             {"selector": "new", "algorithm": "ed25519"}),
+            ("retire_dkim_key", ("example.com", "old"), {}),
             ("import_recipients", (path, "more"),
              {"mapping": {}, "rejects_file": house.folder / "rejects.csv"}),
             ("opt_out", ("ana@example.org",), {}),

@@ -1,8 +1,10 @@
 """Real Postfix on both routes."""
 
+from itertools import islice
 from pathlib import Path
 
 from tests.house import ARCHIVE_ADDRESS, House
+from tests.mail.signed import verify
 from tests.servers.postfix import Postfix, running_postfix
 
 COUNT = 2000
@@ -33,6 +35,7 @@ async def test_every_byte_that_a_recipient_gets_lies_in_the_archive(
         house.set_route("recipients", recipients.port)
         house.set_route("archive", archive.port)
         house.set_archive()
+        key = house.dkim_key()
         delivery = house.started(COUNT)
         await house.work()
         await house.wait(lambda: recipients.queue_is_empty and archive.queue_is_empty)
@@ -44,6 +47,9 @@ async def test_every_byte_that_a_recipient_gets_lies_in_the_archive(
         assert {line.message_id for line in house.log(delivery)} == {
             message_id.decode().removeprefix("Message-ID: ") for message_id in sent
         }
+        for side in (recipients, archive):
+            for message in islice(side.delivered(), 0, None, 100):
+                assert verify(message, {key.name: key.record}) == [True]
         # P3: neither in what arrived nor in what the server saw of the dialogue.
         assert ARCHIVE_ADDRESS not in recipients.log
         assert not any(ARCHIVE_ADDRESS.encode() in each for each in recipients.delivered())

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "check": ("platform", "Say what is wrong with the set-up, and how to mend it."),
     "deliveries": ("deliveries", "Deliveries: make, analyse, start, watch."),
     "demo": ("demo", "Send sample data to two sinks and show that every promise held."),
+    "dkim": ("dkim", "The keys that sign messages."),
     "migrate": ("platform", "Bring the database's schema up to date."),
     "recipients": ("recipients", "Recipients: import, opt out, quarantine."),
     "routes": ("platform", "The SMTP servers that letters leave through."),

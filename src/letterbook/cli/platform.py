@@ -1,5 +1,6 @@
 """Commands about the platform: migrate, check, routes, archive."""
 
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -34,8 +35,23 @@ def migrate() -> None:
 
 
 @click.command()
-def check() -> None:
+@click.option(
+    "--domain",
+    metavar="DOMAIN",
+    help="Check what the DNS says of a sender's domain instead: SPF, DKIM, DMARC, bounces.",
+)
+@json_option
+def check(domain: str | None, as_json: bool) -> None:
     """Say what is wrong with the set-up, and how to mend it."""
+    if domain is not None:  # the DNS library takes its time to load
+        import_module("letterbook.cli.domain").check_domain(domain, as_json=as_json)
+    elif as_json:
+        raise click.UsageError("--json goes with --domain")
+    else:
+        _check_platform()
+
+
+def _check_platform() -> None:
     with open_session() as session:
         where = "embedded" if session.settings.database_url is None else "external"
         stdout.print(f"[green]✓[/] database: {where}, schema up to date")

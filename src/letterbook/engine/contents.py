@@ -1,6 +1,7 @@
 """The frozen contents of the deliveries under way, compiled once each."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -8,9 +9,12 @@ from typing import Final
 import msgspec
 
 from letterbook.engine.database import Database
+from letterbook.engine.errors import NoSigningKeyError
 from letterbook.mail.compose import Composer
-from letterbook.mail.content import Content
+from letterbook.mail.content import Content, SigningKey
+from letterbook.mail.dkim import Signer, make_signer, secret_name
 from letterbook.mail.identity import Identity
+from letterbook.sealing import Sealer
 
 _KEPT: Final = 16
 
@@ -31,8 +35,9 @@ class Frozen:
 class Contents:
     """Loads and compiles contents, and keeps those used last."""
 
-    def __init__(self, database: Database, identity: Identity) -> None:
+    def __init__(self, database: Database, identity: Identity, sealer: Sealer) -> None:
         self._database = database
+        self._sealer = sealer
         self._identity = identity
         self._kept: OrderedDict[int, Frozen] = OrderedDict()
 
@@ -41,7 +46,11 @@ class Contents:
         return self._kept[delivery]
 
     async def load(self, delivery: int) -> Frozen:
-        """Return the contents of ``delivery``. Raises TemplateError when it cannot be compiled."""
+        """Return the contents of ``delivery``.
+
+        Raises TemplateError when it cannot be compiled, NoSigningKeyError and SealError when it
+        cannot be signed.
+        """
         if delivery not in self._kept:
             self._kept[delivery] = await self._compile(delivery)
         self._kept.move_to_end(delivery)
@@ -63,5 +72,23 @@ class Contents:
         digests = [each.sha256 for each in content.attachments]
         rows = await self._database.fetch("files", {"digests": digests}) if digests else []
         files = {sha256: bytes(data) for sha256, data in rows}
-        composer = Composer(delivery, content, files, self._identity)
+        signers = await self._signers(delivery, content.dkim)
+        composer = Composer(delivery, content, files, self._identity, signers)
         return Frozen(composer, content.error_address, test_only, email_bcc, period, most)
+
+    async def _signers(self, delivery: int, keys: Sequence[SigningKey]) -> list[Signer]:
+        if not keys:
+            return []
+        rows = await self._database.fetch("dkim_keys", {"keys": [each.id for each in keys]})
+        sealed = {key: bytes(secret) for key, secret in rows}
+        signers = []
+        for key in keys:
+            if key.id not in sealed:
+                raise NoSigningKeyError(
+                    f"delivery {delivery} is signed with the DKIM key {key.selector} of "
+                    f"{key.domain}, which the database does not have: stop the delivery, or "
+                    "restore the table platform_dkimkey"
+                )
+            name = secret_name(key.domain, key.selector)
+            signers.append(make_signer(key, self._sealer.open(name, sealed[key.id])))
+        return signers

@@ -5,6 +5,7 @@ LetterbookError
     ├── UnreachableError        the database does not answer
     ├── SchemaMismatchError     the database has another schema than this release
     ├── NoRouteError            a route is needed that is not set
+    ├── NoSigningKeyError       a delivery was frozen with a DKIM key that is not there
     └── ProbeError              a route's server cannot be used; the message quotes it
 """
 
@@ -25,6 +26,10 @@ class SchemaMismatchError(EngineError, ConfigurationError):
 
 class NoRouteError(EngineError, ConfigurationError):
     """A route is needed that is not set."""
+
+
+class NoSigningKeyError(EngineError, ConfigurationError):
+    """A delivery was frozen with a DKIM key that the database does not have."""
 
 
 class ProbeError(EngineError):

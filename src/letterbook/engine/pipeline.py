@@ -27,10 +27,11 @@ from letterbook.engine.write import write
 from letterbook.mail.identity import Identity
 from letterbook.mail.secrecy import Secret
 from letterbook.mail.status import CopyStatus
+from letterbook.sealing import Sealer
 from letterbook.settings import Settings
 
 _AT_ONCE: Final = 16
-"""Letters to compose before the event loop has its turn: about two milliseconds."""
+"""Letters to compose before the event loop has its turn: about two milliseconds, six with RSA."""
 
 _log = structlog.get_logger(__name__)
 
@@ -44,12 +45,13 @@ class Pipeline:
         ledger: Ledger,
         settings: Settings,
         identity: Identity,
+        sealer: Sealer,
         health: dict[str, Health],
     ) -> None:
         window = settings.in_flight
         self._ledger = ledger
         self._secret: Secret | None = None
-        self._contents = Contents(database, identity)
+        self._contents = Contents(database, identity, sealer)
         self._admission = Admission(window)
         self._at_once = min(_AT_ONCE, window)
         self._brakes: set[asyncio.Task[object]] = set()

@@ -69,7 +69,9 @@ class Worker:
         """Load what must be right before anything begins."""
         identity = await load_identity(self._database, self._sealer)
         health = {name: Health(name, self._database) for name in (RECIPIENTS, ARCHIVE)}
-        self._pipeline = Pipeline(self._database, self._ledger, self._settings, identity, health)
+        self._pipeline = Pipeline(
+            self._database, self._ledger, self._settings, identity, self._sealer, health
+        )
         self._watch = Watch(
             self._id, self._database, self._sealer, self._settings, self._pipeline, health
         )

@@ -9,6 +9,7 @@ import msgspec
 from letterbook.mail.errors import PersonalisationError
 
 FieldType: TypeAlias = Literal["text", "int", "float", "bool", "date"]
+Algorithm: TypeAlias = Literal["rsa", "ed25519"]
 
 PERSON_FIELDS: Final = ("first_name", "last_name", "language")
 """Fields that every recipient has, beside the address; any may be empty."""
@@ -24,6 +25,15 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str
     sha256: str
     inline: bool
+
+
+class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A DKIM key (RFC 6376) without its private half, which is found by ``id``."""
+
+    id: int
+    domain: str
+    selector: str
+    algorithm: Algorithm
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +58,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     language: str
     time_zone: str
+    dkim: tuple[SigningKey, ...] = ()
+    """Each makes a signature of its own; without any, messages are not signed."""
 
 
 def typed_values(fields: Mapping[str, object], types: Mapping[str, FieldType]) -> dict[str, object]:

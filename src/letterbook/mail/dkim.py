@@ -1,54 +1,61 @@
-"""DKIM signatures (RFC 6376; Ed25519 by RFC 8463), relaxed for headers, simple for the body.
+"""DKIM signatures (RFC 6376, and RFC 8463 for Ed25519): relaxed headers, simple body.
 
-The body needs no canonical form of its own: quoted-printable leaves no white space at line ends, so
-*simple* costs one hash and survives every relay that leaves 7-bit text alone.
+*Relaxed* headers, because relays fold and space them anew. The body has nothing that *relaxed*
+would forgive: quoted-printable and base64 leave no white space at the end of a line, so *simple*
+survives the same relays and costs a hash, not a pass over every line.
+
+Every signature is deterministic (PKCS #1 v1.5 and Ed25519 draw no random numbers), so a message
+that is composed again is signed to the same bytes.
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
-Algorithm: TypeAlias = Literal["rsa-sha256", "ed25519-sha256"]
+from letterbook.mail.content import Algorithm, SigningKey
 
 RSA_BITS: Final = 2048
 _SIGNED: Final = frozenset(
     (
-        b"content-type", b"date", b"from", b"list-unsubscribe", b"list-unsubscribe-post",
-        b"message-id", b"mime-version", b"reply-to", b"subject", b"to",
+        b"auto-submitted", b"content-transfer-encoding", b"content-type", b"date", b"feedback-id",
+        b"from", b"in-reply-to", b"list-archive", b"list-help", b"list-id", b"list-owner",
+        b"list-post", b"list-subscribe", b"list-unsubscribe", b"list-unsubscribe-post",
+        b"message-id", b"mime-version", b"references", b"reply-to", b"subject", b"to",
     )
 )  # fmt: skip
+"""RFC 6376, 5.4.1; RFC 8058, 4. Not a template's ``X-`` headers: relays take theirs out."""
+
+_HEADER: Final = re.compile(rb"[^\r\n]+\r\n(?:[ \t][^\r\n]*\r\n)*")
 _WHITE_SPACE: Final = re.compile(rb"[ \t\r\n]+")
-_CHUNK: Final = 70
+_LINE: Final = 70
+_STRING: Final = 255
+"""Octets of one string of a TXT record (RFC 1035, 3.3)."""
+
+_LENGTHS: Final = {"rsa": RSA_BITS // 8, "ed25519": 64}
 _PrivateKey: TypeAlias = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A domain's key and the selector under which the public half is published."""
+    """A key at work. ``sign`` takes the canonical header block and returns the signature."""
 
     domain: str
     selector: str
     algorithm: Algorithm
-    key: _PrivateKey = field(repr=False)
-
-    def sign(self, data: bytes) -> bytes:
-        """Sign the canonical header block."""
-        digest = hashlib.sha256(data).digest()
-        if isinstance(self.key, rsa.RSAPrivateKey):
-            return self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
-        return self.key.sign(digest)  # RFC 8463, 3: what is signed is the hash
+    sign: Callable[[bytes], bytes] = field(repr=False)
 
 
-def make_key(algorithm: Algorithm) -> bytes:
-    """Return a new private key (PKCS 8, DER)."""
+def make_private_key(algorithm: Algorithm) -> bytes:
+    """Return a new private key (PKCS #8, DER)."""
     key: _PrivateKey
-    if algorithm == "rsa-sha256":
+    if algorithm == "rsa":
         key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
     else:
         key = ed25519.Ed25519PrivateKey.generate()
@@ -59,84 +66,109 @@ def make_key(algorithm: Algorithm) -> bytes:
     )
 
 
-def load_signer(domain: str, selector: str, private_key: bytes) -> Signer:
-    """Return the signer of a key that ``make_key`` made."""
-    key = serialization.load_der_private_key(private_key, password=None)
-    if isinstance(key, rsa.RSAPrivateKey):
-        return Signer(domain, selector, "rsa-sha256", key)
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return Signer(domain, selector, "ed25519-sha256", key)
-    raise TypeError(f"a key of {type(key).__name__} cannot sign mail")
+def make_signer(key: SigningKey, private_key: bytes) -> Signer:
+    """Return the signer of ``key``, whose ``private_key`` ``make_private_key`` made."""
+    loaded = _load(private_key)
+
+    def sign(data: bytes) -> bytes:
+        if isinstance(loaded, rsa.RSAPrivateKey):
+            return loaded.sign(data, padding.PKCS1v15(), hashes.SHA256())
+        return loaded.sign(hashlib.sha256(data).digest())  # RFC 8463, 3: the hash is signed
+
+    return Signer(key.domain, key.selector, key.algorithm, sign)
 
 
-def public_record(signer: Signer) -> str:
-    """Return what to publish as TXT under ``<selector>._domainkey.<domain>`` (RFC 6376, 3.6.1)."""
-    public = signer.key.public_key()
+def make_specimen(key: SigningKey) -> Signer:
+    """Return a signer whose signatures are void and as long as those of ``key``."""
+    return Signer(key.domain, key.selector, key.algorithm, lambda _: bytes(_LENGTHS[key.algorithm]))
+
+
+def public_record(private_key: bytes) -> str:
+    """Return what to publish as TXT at ``<selector>._domainkey.<domain>`` (RFC 6376, 3.6.1)."""
+    public = _load(private_key).public_key()
     if isinstance(public, ed25519.Ed25519PublicKey):
-        raw = public.public_bytes_raw()
-        return f"v=DKIM1; k=ed25519; p={_base64(raw)}"
+        return f"v=DKIM1; k=ed25519; p={_base64(public.public_bytes_raw())}"
     der = public.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return f"v=DKIM1; k=rsa; p={_base64(der)}"
 
 
-def signatures(
-    headers: Sequence[bytes], body: bytes, signers: Sequence[Signer], timestamp: int
-) -> bytes:
+def secret_name(domain: str, selector: str) -> str:
+    """Return the name under which a key's private half is sealed."""
+    return f"dkim {selector} {domain}"
+
+
+def record_strings(record: str) -> list[str]:
+    """Return ``record`` as the strings of at most 255 octets that a TXT record is made of."""
+    return [record[at : at + _STRING] for at in range(0, len(record), _STRING)]
+
+
+def signatures(header: bytes, body: bytes, signers: Sequence[Signer], timestamp: int) -> bytes:
     """Return a DKIM-Signature header for each of ``signers``.
 
-    ``headers`` are the message's header lines, each with its CRLF and any folding; ``timestamp``
-    (seconds since 1970) is the message's date, so that composing again gives the same signature.
+    ``header`` and ``body`` are the message's, with CRLF everywhere and without the empty line
+    between them. ``timestamp`` (seconds since 1970) is the message's date, so that composing it
+    again gives the same signature.
     """
-    canonical = [_relaxed(line) for line in headers]
-    chosen = [each for each in canonical if each.partition(b":")[0] in _SIGNED]
-    names = [each.partition(b":")[0] for each in chosen]
+    # From the last to the first, as a verifier looks for them (RFC 6376, 5.4.2).
+    lines = [_relaxed(line) for line in reversed(_HEADER.findall(header))]
+    signed = [line for line in lines if line.partition(b":")[0] in _SIGNED]
+    header_list = _header_list(tuple(line.partition(b":")[0] for line in signed))
     body_hash = _base64(hashlib.sha256(_simple(body)).digest())
-    # From is named once more than it occurs, so that nobody can add another one.
-    header_list = b":".join((*names, b"from")).decode()
-    return b"".join(
-        _signature(signer, header_list, body_hash, timestamp, b"".join(chosen))
-        for signer in signers
-    )
+    block = b"".join(signed)
+    return b"".join(_signature(each, header_list, body_hash, timestamp, block) for each in signers)
 
 
 def _signature(
-    signer: Signer, header_list: str, body_hash: str, timestamp: int, signed: bytes
+    signer: Signer, header_list: str, body_hash: str, timestamp: int, block: bytes
 ) -> bytes:
     line = (
-        f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/simple; d={signer.domain};\r\n"
-        f"\ts={signer.selector}; t={timestamp};\r\n"
-        f"\th={_folded(header_list)};\r\n"
+        f"DKIM-Signature: v=1; a={signer.algorithm}-sha256; c=relaxed/simple;\r\n"
+        f"\td={signer.domain}; s={signer.selector}; t={timestamp};\r\n"
+        f"\th={header_list};\r\n"
         f"\tbh={body_hash};\r\n"
         "\tb="
     )
-    value = _base64(signer.sign(signed + _relaxed(line.encode()).removesuffix(b"\r\n")))
-    chunks = (value[at : at + _CHUNK] for at in range(0, len(value), _CHUNK))
-    return (line + "\r\n\t ".join(chunks) + "\r\n").encode("ascii")
+    # Signed with an empty b= and without the CRLF at its end (RFC 6376, 3.7).
+    value = _base64(signer.sign(block + _relaxed(line.encode()).removesuffix(b"\r\n")))
+    chunks = (value[at : at + _LINE] for at in range(0, len(value), _LINE))
+    return (line + "\r\n\t ".join(chunks) + "\r\n").encode()
 
 
+@lru_cache(128)  # most lines of a message are everybody's
 def _relaxed(line: bytes) -> bytes:
     """RFC 6376, 3.4.2."""
     name, _, value = line.partition(b":")
-    return name.strip().lower() + b":" + _WHITE_SPACE.sub(b" ", value).strip() + b"\r\n"
+    return name.rstrip(b" \t").lower() + b":" + _WHITE_SPACE.sub(b" ", value).strip(b" ") + b"\r\n"
 
 
 def _simple(body: bytes) -> bytes:
-    """RFC 6376, 3.4.3: empty lines at the end do not count."""
-    while body.endswith(b"\r\n\r\n"):
-        body = body[:-2]
-    return body
+    """RFC 6376, 3.4.3: empty lines at the end do not count, and no body is one empty line."""
+    if body.endswith(b"\r\n") and not body.endswith(b"\r\n\r\n"):
+        return body  # as nearly every body is: no copy
+    return body.rstrip(b"\r\n") + b"\r\n"
 
 
-def _folded(header_list: str) -> str:
-    """Break the list of names between names; white space there has no meaning."""
+@lru_cache(16)
+def _header_list(names: tuple[bytes, ...]) -> str:
+    """Return the names, folded between them. Each stands once more than the message has it.
+
+    So nobody can add a second From, Subject or Content-Type to what is signed (RFC 6376, 8.15).
+    """
     lines = [""]
-    for name in header_list.split(":"):
-        if len(lines[-1]) + len(name) + 1 > _CHUNK:
+    for name in (*names, *dict.fromkeys(names)):
+        if len(lines[-1]) + len(name) + 1 > _LINE:
             lines.append("")
-        lines[-1] += f"{name}:"
+        lines[-1] += f"{name.decode()}:"
     return "\r\n\t ".join(lines).rstrip(":")
+
+
+def _load(private_key: bytes) -> _PrivateKey:
+    key = serialization.load_der_private_key(private_key, password=None)
+    if not isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
+        raise TypeError(f"a key of {type(key).__name__} cannot sign mail")
+    return key
 
 
 def _base64(data: bytes) -> str:

@@ -44,6 +44,7 @@ from letterbook.control.recipients.queries import attribute_types
 from letterbook.mail.address import address_key
 from letterbook.mail.compose import Addressee, Composer
 from letterbook.mail.content import LEDGER_FIELDS, PERSON_FIELDS, Content
+from letterbook.mail.dkim import make_specimen
 from letterbook.mail.errors import MailError, PersonalisationError
 from letterbook.mail.identity import Identity
 from letterbook.mail.inspection import inspect
@@ -242,7 +243,9 @@ class _Analysis:
             return 0
         try:
             files = blobs(each.sha256 for each in content.attachments)
-            composer = Composer(self._delivery.pk, content, files, self._identity)
+            # Signatures of the right length: only workers open private keys.
+            specimens = [make_specimen(each) for each in content.dkim]
+            composer = Composer(self._delivery.pk, content, files, self._identity, specimens)
         except MailError as mistake:
             self._findings.append(error("template", str(mistake)))
             return 0

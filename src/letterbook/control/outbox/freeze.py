@@ -9,7 +9,8 @@ from letterbook.control.mailtemplates.mjml import to_html
 from letterbook.control.mailtemplates.options import Options
 from letterbook.control.mailtemplates.plaintext import derive_text
 from letterbook.control.outbox.preflight import Finding, error
-from letterbook.mail.address import normalise_address
+from letterbook.control.platform.queries import signing_keys
+from letterbook.mail.address import domain_of, normalise_address
 from letterbook.mail.compose import COMPOSER_VERSION
 from letterbook.mail.content import Attachment, Content, FieldType
 from letterbook.mail.errors import TemplateError
@@ -92,6 +93,7 @@ def make_content(
         base_url=defaults.base_url,
         language=defaults.language,
         time_zone=defaults.time_zone,
+        dkim=signing_keys(domain_of(sender)) if sender else (),
     )
 
 

@@ -132,6 +132,13 @@ def _log_lines(delivery_id: int, identity: Identity, domain: str) -> Generator[L
                 yield _log_line(row, identity.message_id(MessageRef(delivery_id, row[0]), domain))
 
 
+def signed_with(key_id: int) -> list[int]:
+    """Return the deliveries that the DKIM key ``key_id`` may still have to sign for."""
+    with cursor() as db:
+        db.execute(statement("outbox", "signed_with"), {"key": key_id})
+        return [delivery for (delivery,) in db.fetchall()]
+
+
 def worker_is_running() -> bool:
     """Whether a worker has given a sign of life within the last seconds."""
     with cursor() as db:

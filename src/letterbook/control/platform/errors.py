@@ -7,5 +7,9 @@ class RouteError(ActionError):
     """The route cannot be used as given."""
 
 
+class DkimKeyError(ActionError):
+    """The DKIM key cannot be made or retired."""
+
+
 class ArchiveAddressError(ActionError):
     """The archive address cannot be set or confirmed."""

@@ -1,4 +1,4 @@
-"""Routes, archive addresses, policy, secrets."""
+"""Routes, archive addresses, policy, secrets, DKIM keys."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -71,3 +71,23 @@ class Secret(models.Model):
     name = models.TextField(primary_key=True)
     sealed = models.BinaryField()
     created_at = models.DateTimeField(db_default=Now())
+
+
+class DkimKey(models.Model):
+    """A key that signs messages of a domain. Retired, it signs on for who froze it before."""
+
+    domain = models.TextField()
+    selector = models.TextField()
+    algorithm = models.TextField()
+    """rsa or ed25519."""
+    sealed = models.BinaryField()
+    """The private half."""
+    record = models.TextField()
+    """The public half, as the DNS must say it."""
+    created_at = models.DateTimeField(db_default=Now())
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["domain", "selector"], name="one_dkim_key_a_name")
+        ]

@@ -2,10 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
-from letterbook.control.platform.models import ArchiveAddress, ArchivePolicy, Route, Secret
+from letterbook.control.platform.models import (
+    ArchiveAddress,
+    ArchivePolicy,
+    DkimKey,
+    Route,
+    Secret,
+)
 from letterbook.control.platform.routes import ROUTES, RouteUrl
+from letterbook.mail.content import Algorithm, SigningKey
 from letterbook.mail.identity import Identity
 from letterbook.mail.status import ArchivePolicy as Policy
 from letterbook.sealing import Sealer
@@ -37,6 +44,20 @@ class ArchiveView:
     confirmed_by: str | None
     pending: str | None
     policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class DkimKeyView:
+    """A key's public side. ``name``: where the DNS must say ``record``."""
+
+    id: int
+    domain: str
+    selector: str
+    algorithm: Algorithm
+    name: str
+    record: str
+    created_at: datetime
+    retired_at: datetime | None
 
 
 def routes() -> list[RouteView]:
@@ -75,6 +96,49 @@ def identity(sealer: Sealer) -> Identity:
     """Return the maker of this platform's message names. Raises SealError."""
     secret = Secret.objects.get(name=IDENTITY_SECRET)
     return Identity(sealer.open(IDENTITY_SECRET, bytes(secret.sealed)))
+
+
+def dkim_keys(domain: str | None = None) -> list[DkimKeyView]:
+    """Return the DKIM keys, of one domain or of all; the oldest of a domain first."""
+    rows = DkimKey.objects.order_by("domain", "pk")
+    return [dkim_key_view(row) for row in (rows.filter(domain=domain) if domain else rows)]
+
+
+def signing_keys(sender_domain: str) -> tuple[SigningKey, ...]:
+    """Return the keys that sign letters from ``sender_domain`` today.
+
+    They are those of the domain itself, or of its closest parent that has any: relaxed alignment
+    (RFC 7489, 3.1.1). All of them sign, so that a new key can be published before the old one is
+    retired.
+    """
+    labels = sender_domain.split(".")
+    domains = [".".join(labels[at:]) for at in range(len(labels))]
+    rows = list(DkimKey.objects.filter(domain__in=domains, retired_at=None).order_by("pk"))
+    closest = max((row.domain for row in rows), key=len, default="")
+    return tuple(
+        SigningKey(
+            id=row.pk,
+            domain=row.domain,
+            selector=row.selector,
+            algorithm=cast("Algorithm", row.algorithm),
+        )
+        for row in rows
+        if row.domain == closest
+    )
+
+
+def dkim_key_view(row: DkimKey) -> DkimKeyView:
+    """Return the public side of ``row``."""
+    return DkimKeyView(
+        id=row.pk,
+        domain=row.domain,
+        selector=row.selector,
+        algorithm=cast("Algorithm", row.algorithm),
+        name=f"{row.selector}._domainkey.{row.domain}",
+        record=row.record,
+        created_at=row.created_at,
+        retired_at=row.retired_at,
+    )
 
 
 def _view(row: Route) -> RouteView:

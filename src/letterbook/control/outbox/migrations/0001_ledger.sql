@@ -214,6 +214,7 @@ CREATE TRIGGER outbox_message_moved
 -- What the engine reads of the other apps' tables: one view for each need.
 CREATE VIEW engine_schema AS SELECT version FROM kernel_schemaversion;
 CREATE VIEW engine_secret AS SELECT name, sealed FROM platform_secret;
+CREATE VIEW engine_dkim_key AS SELECT id, domain, selector, sealed FROM platform_dkimkey;
 CREATE VIEW engine_route AS
     SELECT name, security, host, port, username, sealed_password, ca, insecure, changed_at
       FROM platform_route;

@@ -98,4 +98,32 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="DkimKey",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("domain", models.TextField()),
+                ("selector", models.TextField()),
+                ("algorithm", models.TextField()),
+                ("sealed", models.BinaryField()),
+                ("record", models.TextField()),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                ("retired_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("domain", "selector"), name="one_dkim_key_a_name"
+                    )
+                ],
+            },
+        ),
     ]

@@ -1,0 +1,2 @@
+-- The private halves of the DKIM keys that a delivery froze.
+SELECT id, sealed FROM engine_dkim_key WHERE id = ANY(%(keys)s)
