@@ -34,7 +34,7 @@ _NOT_SENT = (MessageStatus.FAILED, MessageStatus.IN_DOUBT, MessageStatus.CANCELL
 def proof(
     delivery: int, to: tuple[str, ...], written_as: str | None, no_wait: bool, as_json: bool
 ) -> None:
-    """Send the content as it is now to given addresses; the delivery stays as it is."""
+    """Send the content as it is now to given addresses, and change nothing."""
     with open_session() as session:
         made = _start(session, delivery, to, written_as)
         view = queries.delivery_view(made) if no_wait else wait_for(session, made)
