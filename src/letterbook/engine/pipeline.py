@@ -19,10 +19,20 @@ from letterbook.engine.health import Health
 from letterbook.engine.intent import Intent
 from letterbook.engine.leases import Leases
 from letterbook.engine.ledger import Claim, Ledger
+from letterbook.engine.metrics import (
+    ARCHIVE_LAG,
+    CONNECTIONS,
+    IN_FLIGHT,
+    QUEUED,
+    ROUTE_UP,
+    SAMPLE,
+    Metrics,
+)
+from letterbook.engine.pool import Pool
 from letterbook.engine.routes import Archive
 from letterbook.engine.send import Send
 from letterbook.engine.settle import Settle
-from letterbook.engine.work import ARCHIVE, RECIPIENTS, Letter, Part, Row, Setback
+from letterbook.engine.work import ARCHIVE, RECIPIENTS, Letter, Outcome, Part, Row, Setback
 from letterbook.engine.write import write
 from letterbook.mail.identity import Identity
 from letterbook.mail.secrecy import Secret
@@ -47,6 +57,7 @@ class Pipeline:
         identity: Identity,
         sealer: Sealer,
         health: dict[str, Health],
+        metrics: Metrics,
     ) -> None:
         window = settings.in_flight
         self._ledger = ledger
@@ -57,6 +68,8 @@ class Pipeline:
         self._brakes: set[asyncio.Task[object]] = set()
         self._health = tuple(health.values())
         self._database = database
+        self._metrics = metrics
+        self._time = asyncio.get_running_loop().time
         self.leases = Leases(ledger, settings.lease)
         self.settle = Settle(ledger, self._contents, window, landed=self._landed, left=self._left)
         self.send = Send(
@@ -64,7 +77,7 @@ class Pipeline:
             settings,
             Brake(self._pull_brake),
             error_address=self._error_address,
-            settled=self.settle.outcomes.add,
+            settled=self._answered,
         )
         self.intent = Intent(
             ledger, window, granted=self._granted, dropped=self._left, unknown=self._unknown
@@ -81,6 +94,7 @@ class Pipeline:
 
         health[ARCHIVE].when_down = self.deposit.pool.flush
         health[RECIPIENTS].when_down = self.send.pool.flush
+        self._show_gauges(health)
 
     async def carry(self, delivery: int, number: int) -> None:
         """Take a part through all stages, as far as it may go."""
@@ -126,7 +140,10 @@ class Pipeline:
                 return
             self._admission.enter(len(rows))
             claim.part.enter(len(rows))
-            self._distribute([self._write(claim.part, row, frozen) for row in rows])
+            began = self._time()
+            written = [self._write(claim.part, row, frozen) for row in rows]
+            self._metrics.stage("write", (self._time() - began) / len(rows))
+            self._distribute(written)
             await asyncio.sleep(0)
 
     def _write(self, part: Part, row: Row, frozen: Frozen) -> Letter | Setback:
@@ -144,9 +161,24 @@ class Pipeline:
         if copies:
             self.deposit.put(copies)
 
+    def _show_gauges(self, health: dict[str, Health]) -> None:
+        watch = self._metrics.watch
+        watch(IN_FLIGHT, lambda: self.intent.flying)
+        watch(ARCHIVE_LAG, lambda: self.deposit.lag)
+        self._show_route(self.send.pool, health[RECIPIENTS])
+        self._show_route(self.deposit.pool, health[ARCHIVE])
+
+    def _show_route(self, pool: Pool, health: Health) -> None:
+        watch = self._metrics.watch
+        watch(CONNECTIONS, lambda: pool.connections, health.route)
+        watch(QUEUED, lambda: pool.waiting, health.route)
+        watch(ROUTE_UP, lambda: not health.is_down, health.route)
+
     # From stage to stage.
 
     def _copied(self, letter: Letter) -> None:
+        if letter.receipt is not None and _is_timed(letter):
+            self._metrics.stage("deposit", self._time() - letter.queued_at)
         if letter.only_copy:
             self.settle.copies.add(letter)
         else:
@@ -154,7 +186,15 @@ class Pipeline:
 
     def _granted(self, letters: list[Letter]) -> None:
         self._admission.passed(len(letters))
+        now = self._time()
+        for letter in letters:
+            letter.queued_at = now
         self.send.put(letters)
+
+    def _answered(self, outcome: Outcome) -> None:
+        if outcome.reply is not None and _is_timed(outcome.letter):
+            self._metrics.stage("send", self._time() - outcome.letter.queued_at)
+        self.settle.outcomes.add(outcome)
 
     def _unknown(self, letter: Letter) -> None:
         """The ledger may have granted it, but it was not begun: that is all there is to settle."""
@@ -173,11 +213,17 @@ class Pipeline:
         return self._contents[delivery].error_address
 
     def _pull_brake(self, delivery: int, because: str) -> None:
-        _log.warning("brake", delivery=delivery, because=because)
+        # The refusal is in a server's words, which may name a person: not into a log.
+        _log.warning("brake", delivery=delivery)
         values = {"delivery": delivery, "because": because}
         task = asyncio.ensure_future(persist(self._database.fetch, "brake", values))
         self._brakes.add(task)
         task.add_done_callback(self._brakes.discard)
+
+
+def _is_timed(letter: Letter) -> bool:
+    """Whether this is one of the letters that are timed by themselves."""
+    return letter.row.ordinal % SAMPLE == 1
 
 
 def _chunks(rows: list[Row], size: int) -> Iterator[list[Row]]:

@@ -60,6 +60,16 @@ class Pool:
         """Letters that no lane has taken yet."""
         return len(self._waiting)
 
+    @property
+    def connections(self) -> int:
+        """Lanes that are open or being opened."""
+        return len(self._lanes)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the letter that has waited longest for a lane was queued (monotonic seconds)."""
+        return self._waiting[0].queued_at if self._waiting else None
+
     def use(self, route: Route | None) -> None:
         """Use ``route`` from now on; lanes to another one leave when they are done."""
         if route == self._route:

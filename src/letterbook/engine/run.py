@@ -12,9 +12,13 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
+from letterbook.engine.alerts import Alerts
+from letterbook.engine.channels import Channels
 from letterbook.engine.database import LOST, Database
+from letterbook.engine.exporter import Exporter
 from letterbook.engine.health import Health
-from letterbook.engine.ledger import Ledger
+from letterbook.engine.meter import MeteredLedger
+from letterbook.engine.metrics import Metrics
 from letterbook.engine.pipeline import Pipeline
 from letterbook.engine.routes import load_identity
 from letterbook.engine.sweep import Sweeper
@@ -43,7 +47,7 @@ async def run_worker(
 ) -> None:
     """Work until ``stop`` is set, or until there is nothing to do.
 
-    Raises SchemaMismatchError and SealError before anything begins.
+    Raises SchemaMismatchError, SealError and ExporterError before anything begins.
     """
     async with Database(conninfo) as database:
         await database.require_schema()
@@ -60,7 +64,10 @@ class Worker:
         self._database = database
         self._settings = settings
         self._sealer = sealer
-        self._ledger = Ledger(database, self._id, settings.lease)
+        self.metrics = Metrics()
+        self._ledger = MeteredLedger(database, self._id, settings.lease, self.metrics)
+        self._exporter = Exporter(self.metrics, database)
+        self._alerts = Alerts(database, Channels(database, sealer, settings), settings.base_url)
         self._jobs = procrastinate.App(
             connector=procrastinate.PsycopgConnector(conninfo=database.conninfo, max_size=4)
         )
@@ -70,7 +77,13 @@ class Worker:
         identity = await load_identity(self._database, self._sealer)
         health = {name: Health(name, self._database) for name in (RECIPIENTS, ARCHIVE)}
         self._pipeline = Pipeline(
-            self._database, self._ledger, self._settings, identity, self._sealer, health
+            self._database,
+            self._ledger,
+            self._settings,
+            identity,
+            self._sealer,
+            health,
+            self.metrics,
         )
         self._watch = Watch(
             self._id, self._database, self._sealer, self._settings, self._pipeline, health
@@ -93,8 +106,14 @@ class Worker:
             pipeline.settle.copies.run,
             pipeline.leases.run,
             self._watch.run,
+            self._alerts.run,
+            self._alerts.run_telling,
         )
-        async with self._jobs.open_async(), _running(services):
+        async with (
+            self._exporter.listening(self._settings.metrics),
+            self._jobs.open_async(),
+            _running(services),
+        ):
             async with _running((self._sweeper.run, self._sweeper.listen)):
                 carrying = asyncio.create_task(self._carry_parts(stop))
                 carrying.add_done_callback(lambda _: stop.set())
