@@ -128,7 +128,7 @@ class Endpoint:
 
 def _endpoint(value: object) -> Endpoint:
     host, _, port = _text(value).rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
+    if not host or not port.isdecimal() or len(port) > 5 or int(port) > 65_535:
         raise ValueError("it must be an address and a port such as 127.0.0.1:9464")
     return Endpoint(_host(host).strip("[]"), int(port))
 

@@ -14,6 +14,10 @@ migrate
 check
 routes set NAME URL [--ca] [--insecure]
 routes show [--json]
+alerts set CHANNEL TARGET
+alerts off CHANNEL
+alerts test
+alerts show [--json]
 archive set ADDRESS [--policy] [--trust] [--yes]
 archive confirm CODE
 archive show [--json]
@@ -38,6 +42,8 @@ worker [--until-idle]
 
 CHOICES = {
     "routes set": {"name": ["recipients", "archive"]},
+    "alerts set": {"channel": ["mail", "webhook", "command"]},
+    "alerts off": {"channel": ["mail", "webhook", "command"]},
     "archive set": {"policy": ["hold", "owe"]},
     "deliveries log": {"form": ["csv", "jsonl"]},
 }

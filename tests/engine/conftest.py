@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from letterbook.engine import pool, run, sweep, watch
+from letterbook.engine import alerts, pool, run, sweep, watch
 from tests.engine.post import Post
 from tests.house import House
 
@@ -14,6 +14,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the engine looks at twice a second it looks at more often here, to save time."""
     monkeypatch.setattr(watch, "_PERIOD", 0.1)
     monkeypatch.setattr(sweep, "_PERIOD", 0.1)
+    monkeypatch.setattr(alerts, "_PERIOD", 0.1)
     monkeypatch.setattr(run, "_IDLE_CHECK", 0.05)
     monkeypatch.setattr(pool, "_CHECK", 0.05)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import http.client
+import os
+import signal
 import ssl
 import urllib.parse
 from dataclasses import asdict, dataclass
@@ -114,6 +116,7 @@ class Channels:
                 stderr=asyncio.subprocess.DEVNULL,
                 env=_COMMAND_ENVIRONMENT,
                 cwd="/",
+                start_new_session=True,
             )
         except OSError as error:
             raise ChannelError(f"it cannot be run: {error.strerror}") from error
@@ -121,7 +124,7 @@ class Channels:
             await process.communicate(alert.encode() + b"\n")
         finally:
             if process.returncode is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started
                 await process.wait()
         if process.returncode:
             raise ChannelError(f"it ended with status {process.returncode}")

@@ -28,6 +28,8 @@ class Exporter:
     def __init__(self, metrics: Metrics, database: Database) -> None:
         self._metrics = metrics
         self._database = database
+        self.at: Endpoint | None = None
+        """Where it listens, when it does."""
 
     @contextlib.asynccontextmanager
     async def listening(self, endpoint: Endpoint | None) -> AsyncIterator[None]:
@@ -43,7 +45,8 @@ class Exporter:
                 "each worker of a host a port of its own, or port 0"
             ) from error
         host, port, *_ = server.sockets[0].getsockname()
-        _log.info("metrics", at=str(Endpoint(host, port)))
+        self.at = Endpoint(host, port)
+        _log.info("metrics", at=str(self.at))
         try:
             yield
         finally:

@@ -64,9 +64,9 @@ class Worker:
         self._database = database
         self._settings = settings
         self._sealer = sealer
-        self.metrics = Metrics()
-        self._ledger = MeteredLedger(database, self._id, settings.lease, self.metrics)
-        self._exporter = Exporter(self.metrics, database)
+        self.metrics = metrics = Metrics()
+        self._ledger = MeteredLedger(database, self._id, settings.lease, metrics)
+        self.exporter = Exporter(metrics, database)
         self._alerts = Alerts(database, Channels(database, sealer, settings), settings.base_url)
         self._jobs = procrastinate.App(
             connector=procrastinate.PsycopgConnector(conninfo=database.conninfo, max_size=4)
@@ -110,7 +110,7 @@ class Worker:
             self._alerts.run_telling,
         )
         async with (
-            self._exporter.listening(self._settings.metrics),
+            self.exporter.listening(self._settings.metrics),
             self._jobs.open_async(),
             _running(services),
         ):

@@ -6,7 +6,6 @@ from typing import Final
 _CODES: Final = re.compile(r"(?:^|: |with )([245]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?)(?![\w.])")
 _FULL: Final = re.compile(r"\d{3} [45]\.(?:2\.2|3\.1)|552")
 _OURS: Final = (
-    "Connection refused",
     "does not answer",
     "connection lost",
     "no reply",
@@ -15,7 +14,7 @@ _OURS: Final = (
     "there is no recipients route",
     "there is no archive route",
 )
-"""Words of our own and of the operating system."""
+"""Words of our own."""
 
 
 def sign_of(because: str) -> str:
