@@ -71,7 +71,7 @@ def test_a_channel_is_set_changed_and_removed_with_audit_and_without_its_secret(
     assert do(alert_channels) == {}
     old, new = {"target": "https://old.example/…"}, {"target": "https://hooks.example:8443/…"}
     name = "alert channel webhook"
-    assert audit(house) == [
+    assert [line for line in audit(house) if line[2] == name] == [
         (ACTOR.name, "set alert channel", name, None, old),
         (ACTOR.name, "set alert channel", name, old, new),
         (ACTOR.name, "remove alert channel", name, new, None),

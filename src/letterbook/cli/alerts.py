@@ -67,7 +67,7 @@ def test_channels() -> None:
 @alerts.command("show")
 @json_option
 def show(as_json: bool) -> None:
-    """Show the channels, and the alerts whose cause lasts or that are not told yet."""
+    """Show the channels, and the alerts that last or are not told yet."""
     with open_session():
         channels = {kind: shown for kind, (shown, _) in queries.alert_channels().items()}
         found = outbox.alerts()

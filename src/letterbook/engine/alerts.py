@@ -13,7 +13,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from letterbook.engine.channels import Alert, Channels
-from letterbook.engine.database import LOST, Database, statement
+from letterbook.engine.database import LOST, Database, persist, statement
 from letterbook.engine.errors import ChannelError
 from letterbook.engine.sign import says_full, sign_of
 from letterbook.engine.work import ARCHIVE
@@ -114,10 +114,10 @@ class Alerts:
             wait = min(timedelta(seconds=2 ** min(tries, 16)), _LONGEST_BACKOFF)
             _log.warning("alert not told", alert=number, channel=kind, trouble=str(error))
             values = {**key, "trouble": str(error), "wait": wait}
-            await self._database.fetch("alerts_failed", values)
+            await persist(self._database.fetch, "alerts_failed", values)
         else:
             _log.info("alert told", alert=number, channel=kind, cause=alert.cause)
-            await self._database.fetch("alerts_told", key)
+            await persist(self._database.fetch, "alerts_told", key)
 
     def _alert(self, number: int, recovered: bool, *row: Any) -> Alert:
         cause, about, facts, opened_at, closed_at = row

@@ -8,6 +8,7 @@ from letterbook.engine.errors import ProbeError
 from letterbook.engine.routes import Route
 from letterbook.mail.address import domain_of
 from letterbook.mail.headers import address_header, text_header
+from letterbook.mail.quoted_printable import PieceEncoder
 from letterbook.settings import Settings
 from letterbook.smtp.events import Stage
 from letterbook.smtp.transaction import Transaction
@@ -23,7 +24,7 @@ async def mail_notice(
     lines: list[str],
     now: datetime,
 ) -> str:
-    """Mail ``lines`` (ASCII) to ``address``; return the server's reply. Raises ProbeError."""
+    """Mail ``lines`` to ``address``; return the server's reply. Raises ProbeError."""
     header = (
         f"Message-ID: {make_msgid(domain=domain_of(sender))}\r\nDate: {format_datetime(now)}\r\n"
     ).encode() + b"".join(
@@ -32,10 +33,12 @@ async def mail_notice(
             address_header("To", address),
             text_header("Subject", subject),
             text_header("Auto-Submitted", "auto-generated"),
+            b"MIME-Version: 1.0\r\n",
+            b"Content-Type: text/plain; charset=utf-8\r\n",
+            b"Content-Transfer-Encoding: quoted-printable\r\n",
         )
     )
-    body = "".join(f"{line}\r\n" for line in lines).encode("ascii")
-    content = header + b"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" + body
+    content = header + b"\r\n" + PieceEncoder(()).encode(f"{line}\n" for line in lines)
     errand = Transaction(sender=sender, recipient=address, content=content, subject=None)
     answer = await run_errand(route, settings, errand)
     if answer.stage is not Stage.CONTENT or not answer.reply.positive:

@@ -56,6 +56,7 @@ class Pipeline:
         settings: Settings,
         identity: Identity,
         sealer: Sealer,
+        *,
         health: dict[str, Health],
         metrics: Metrics,
     ) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -82,8 +80,8 @@ class Worker:
             self._settings,
             identity,
             self._sealer,
-            health,
-            self.metrics,
+            health=health,
+            metrics=self.metrics,
         )
         self._watch = Watch(
             self._id, self._database, self._sealer, self._settings, self._pipeline, health
@@ -189,22 +187,3 @@ async def _running(services: Sequence[_Service]) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
-
-
-def configure_logging(settings: Settings) -> None:
-    """Write structured lines to standard error; no personal data is ever in them."""
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
-    renderer = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=False)
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
