@@ -5,6 +5,7 @@ import email.policy
 from collections.abc import Iterator
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from letterbook.control.outbox import actions, queries
@@ -36,11 +37,16 @@ def use(post: Post, kind: str, target: str) -> None:
 
 
 async def several_rounds(post: Post) -> None:
-    """Wait until the worker has certainly looked again: it closes a mark of ours, and another."""
+    """Wait until the worker has certainly looked again: it closes a mark of ours, and another.
+
+    The mark comes between two looks, because in the midst of one it would be taken for an alert.
+    """
     for _ in range(2):
         await post.sql(
+            "WITH turn AS MATERIALIZED "
+            "(SELECT pg_advisory_xact_lock(hashtext('letterbook alerts'))) "
             "INSERT INTO outbox_alert (cause, object, facts, gone_at) "
-            "VALUES ('failed', 'mark', '{}', now() - interval '1 hour')"
+            "SELECT 'failed', 'mark', '{}', now() - interval '1 hour' FROM turn"
         )
         await post.until(
             lambda: (
@@ -311,3 +317,20 @@ def mails(post: Post) -> list[email.message.EmailMessage]:
         for each in post.recipients.received
         if each.recipient == "ops@example.net" and each.sender == "bounces@example.com"
     ]
+
+
+async def test_a_channel_that_is_removed_while_there_is_news_for_it(post: Post, hook: Hook):
+    """The worker waits for the removal, and goes on."""
+    use(post, "webhook", hook.url)
+    delivery = post.house.ready(1)
+    await post.sql("UPDATE deliveries_delivery SET state = 'failed' WHERE id = %s", delivery)
+    async with (
+        await psycopg.AsyncConnection.connect(post.house.conninfo) as removing,
+        post.working(),
+    ):
+        await removing.execute("DELETE FROM platform_alertchannel")
+        await post.until(lambda: post.waits_for_lock("FOR KEY SHARE OF c"))
+        await removing.commit()
+        await several_rounds(post)
+        assert len(in_django(queries.alerts)()) == 1
+    assert not hook.requests

@@ -10,6 +10,7 @@ SELECT 'route_down' AS what, h.route AS about,
        h.because
   FROM outbox_health AS h
  WHERE h.state = 'down'
+   AND h.since <= now() - interval '1 second'  -- by then it is known what suffers from it
 UNION ALL
 SELECT 'in_doubt', 'delivery ' || delivery_id, ARRAY[delivery_id], sum(in_doubt)::int, NULL
   FROM outbox_part WHERE in_doubt > 0 GROUP BY delivery_id

@@ -17,5 +17,8 @@ WITH gone AS (
 )
 INSERT INTO outbox_alert_news (alert_id, channel, recovered)
      SELECT n.alert_id, n.channel, true
-       FROM outbox_alert_news AS n JOIN closed ON closed.id = n.alert_id
-ON CONFLICT DO NOTHING
+       FROM outbox_alert_news AS n
+       JOIN closed ON closed.id = n.alert_id
+       JOIN engine_alert_channel AS c ON c.kind = n.channel
+      WHERE NOT n.recovered
+        FOR KEY SHARE OF c
