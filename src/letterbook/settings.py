@@ -223,6 +223,11 @@ class Settings:
         _duration,
         default=timedelta(seconds=4),
     )
+    drain: timedelta = _setting(
+        "How long a worker that is told to end (SIGTERM) waits for what is in flight.",
+        _duration,
+        default=timedelta(seconds=30),
+    )
     connect_timeout: timedelta = _setting(
         "How long to wait for a connection and a greeting.",
         _duration,

@@ -25,6 +25,9 @@ ARCHIVE, IMPORT = Right.ARCHIVE_ADMINISTRATION, Right.RECIPIENT_IMPORT
 
 # In an order in which they can be done one after the other.
 NEEDED: Mapping[str, Right] = {
+    "outbox.actions.retry": START,
+    "outbox.actions.resend": START,
+    "outbox.actions.settle_doubts": START,
     "platform.actions.set_route": Right.ADMINISTRATION,
     "platform.actions.set_alert_channel": Right.ADMINISTRATION,
     "platform.actions.remove_alert_channel": Right.ADMINISTRATION,
@@ -84,8 +87,12 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
     ).code
     template = house.template(email_bcc=False, html="<p>unsubscribe</p>")
     editing, ready, running, paused = (house.delivery(template) for _ in range(4))
-    for delivery in (ready, running, paused):
+    ended, doubtful, unclear = (house.delivery(template) for _ in range(3))
+    for delivery in (ready, running, paused, ended, doubtful, unclear):
         assert house.analyze(delivery).errors == []
+    for delivery, status in ((ended, "failed"), (doubtful, "in_doubt"), (unclear, "in_doubt")):
+        house.sql("UPDATE deliveries_delivery SET state = 'finished' WHERE id = %s", delivery)
+        house.sql("UPDATE outbox_message SET status = %s WHERE delivery_id = %s", status, delivery)
     for delivery in (running, paused):
         do(import_module(f"{CONTROL}.outbox.actions").start, ACTOR, delivery)
     do(import_module(f"{CONTROL}.outbox.actions").pause, ACTOR, paused)
@@ -124,6 +131,9 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
             ("resume", (paused,), {}),
             ("stop", (running,), {}),
             ("release", (running, 1), {}),
+            ("retry", (ended,), {}),
+            ("resend", (doubtful, None), {}),
+            ("settle_doubts", (unclear, [1]), {"arrived": False}),
         )
     }  # fmt: skip
 

@@ -38,14 +38,20 @@ def lines_of(house: House, delivery: int) -> dict[str, Line]:
     return {line.address: line for line in map(Line._make, found)}
 
 
-def audit(house: House, recipients: Side, archive: Side, *, owing: bool) -> None:
-    """Check every promise that can be checked. ``owing``: messages may go before their copies."""
+def audit(
+    house: House, recipients: Side, archive: Side, *, owing: bool, resending: bool = False
+) -> None:
+    """Check every promise that can be checked.
+
+    ``owing``: messages may go before their copies. ``resending``: what is in doubt is sent again.
+    """
     books_balance(house)
     known = {}
     for (delivery,) in house.sql("SELECT id FROM deliveries_delivery"):
         lines = lines_of(house, delivery)
         known |= {entry.message_id: lines[entry.address] for entry in house.log(delivery)}
-    nobody_got_two(recipients)
+    if not resending:
+        nobody_got_two(recipients)
     what_arrived_is_known(recipients, known)
     what_is_sent_has_arrived(recipients, known)
     what_is_accepted_is_there(archive, known)
@@ -61,8 +67,9 @@ def books_balance(house: House) -> None:
     counted = ", ".join(
         [f"count(*) FILTER (WHERE status = '{each}')" for each in statuses]
         + [f"count(*) FILTER (WHERE copy = '{each}')" for each in copies]
+        + ["count(*) FILTER (WHERE copy = 'accepted' AND status IN ('cancelled', 'failed'))"]
     )
-    kept = ", ".join(statuses + [f"copies_{each}" for each in copies])
+    kept = ", ".join(statuses + [f"copies_{each}" for each in copies] + ["archived_not_sent"])
     by_rows = house.sql(
         f"SELECT delivery_id, part, {counted} FROM outbox_message GROUP BY 1, 2 ORDER BY 1, 2"
     )

@@ -31,6 +31,8 @@ class Post:
         self.archive = Side()
         self.owing = False
         """Whether messages may go before their copies."""
+        self.resending = False
+        """Whether what is in doubt is sent again, so that somebody may get two."""
         self.books_only = False
         """Whether only the ledger is of interest, not what went over the wires."""
         self._others = 0
@@ -54,7 +56,13 @@ class Post:
         if self.books_only:
             books_balance(self.house)
             return
-        audit(self.house, self.recipients, self.archive, owing=self.owing)
+        audit(
+            self.house,
+            self.recipients,
+            self.archive,
+            owing=self.owing,
+            resending=self.resending,
+        )
 
     # What a test does.
 

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import sys
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ import click
 import msgspec
 from rich.markup import escape
 
+from letterbook.cli import again
 from letterbook.cli.output import (
     json_option,
     print_facts,
@@ -27,6 +28,7 @@ from letterbook.cli.waiting import wait_for
 from letterbook.control.deliveries import queries as deliveries_queries
 from letterbook.control.deliveries.actions import create_delivery, edit_delivery
 from letterbook.control.kernel.errors import ActionError
+from letterbook.control.mailtemplates.options import PRIORITIES
 from letterbook.control.outbox import actions, queries
 from letterbook.control.outbox.analysis import AnalysisReport, analyze, state_after
 from letterbook.control.outbox.freeze import Defaults
@@ -35,6 +37,14 @@ from letterbook.mail.status import DeliveryKind, DeliveryState, MessageStatus
 
 bcc_option = click.option(
     "--email-bcc/--no-email-bcc", default=None, help="Differ from the template."
+)
+priority_option = click.option(
+    "--priority", type=click.Choice(list(PRIORITIES)), help="Differ from the template."
+)
+waves_option = click.option(
+    "--waves",
+    metavar="PLAN",
+    help='Send in waves: "30% every 2h", "1000, 5000 after 1h, rest after 1d", or "none".',
 )
 test_option = click.option(
     "--test-smtp/--no-test-smtp",
@@ -64,6 +74,8 @@ deliveries.add_command(proof)
 @click.option("--label", metavar="TEXT")
 @bcc_option
 @test_option
+@priority_option
+@waves_option
 def create(template: str, lists: tuple[str, ...], **options: Any) -> None:
     """Make a delivery from a template. The last line printed is its id."""
     with open_session() as session:
@@ -76,6 +88,8 @@ def create(template: str, lists: tuple[str, ...], **options: Any) -> None:
 @click.option("--label", metavar="TEXT")
 @bcc_option
 @test_option
+@priority_option
+@waves_option
 def edit(delivery: int, **options: Any) -> None:
     """Change a delivery that has not started; it must be analysed anew."""
     with open_session() as session:
@@ -160,6 +174,10 @@ def release(delivery: int, message: int) -> None:
         click.echo(f"Message {message} of delivery {delivery} goes; its copy is owed.")
 
 
+deliveries.add_command(again.retry)
+deliveries.add_command(again.resolve)
+
+
 @deliveries.command("list")
 @json_option
 def list_deliveries(as_json: bool) -> None:
@@ -236,13 +254,18 @@ def _as_json(view: DeliveryView, window: int) -> dict[str, object]:
         "excluded": view.excluded,
         "messages": view.messages,
         "copies": view.copies,
+        "archived_not_sent": view.archived_not_sent,
         "window": window,
+        "priority": view.priority,
+        "waves": view.waves,
         "started_at": view.started_at,
         "finished_at": view.finished_at,
         "kind": view.kind,
         "tested": view.tested,
         "proof_of": view.proof_of,
         "proofs": view.proofs,
+        "duration_seconds": view.duration.total_seconds() if view.duration else None,
+        "valid_until": view.valid_until,
     }
 
 
@@ -276,13 +299,34 @@ def _print_view(view: DeliveryView, window: int) -> None:
             *((f"excluded: {reason}", f"{n:,}") for reason, n in view.excluded.items()),
             *((f"messages {status}", f"{n:,}") for status, n in _messages(view)),
             *((f"copies {status}", f"{n:,}") for status, n in view.copies.items() if n),
+            *_shown_unless_zero("archived, not sent", view.archived_not_sent),
+            ("priority", view.priority),
+            *_shown_waves(view),
             ("window", window),
             ("scheduled", view.scheduled_at),
             ("started", view.started_at),
             ("finished", view.finished_at),
             *((("proofs", ", ".join(map(str, view.proofs))),) if view.proofs else ()),
+            *([("start to finish", _shown_duration(view.duration))] if view.duration else []),
         ]
     )
+
+
+def _shown_unless_zero(name: str, count: int) -> list[tuple[str, object]]:
+    return [(name, f"{count:,}")] if count else []
+
+
+def _shown_waves(view: DeliveryView) -> list[tuple[str, object]]:
+    if len(view.waves) < 2:
+        return []
+    return [
+        (f"wave {wave.number}", f"{wave.messages:,} messages, {wave.starts_at or 'not started'}")
+        for wave in view.waves
+    ]
+
+
+def _shown_duration(duration: timedelta) -> str:
+    return f"{str(duration).partition('.')[0]} ({duration.total_seconds():,.1f} s)"
 
 
 def _print_end(view: DeliveryView) -> None:

@@ -19,7 +19,7 @@ from letterbook.settings import Settings, load_settings
 @click.command()
 @click.option("--until-idle", is_flag=True, help="End when nothing is due and no lease is live.")
 def worker(until_idle: bool) -> None:
-    """Send what is due, until told to stop (SIGTERM or Ctrl-C)."""
+    """Send what is due, until told to stop (SIGTERM or Ctrl-C); told twice, at once."""
     settings = load_settings()
     complain(f"data folder: {settings.data}")
     configure_logging(settings)
@@ -39,8 +39,12 @@ def _database(settings: Settings) -> Iterator[tuple[str, Sealer]]:
 
 
 async def _work(conninfo: str, settings: Settings, sealer: Sealer, until_idle: bool) -> None:
-    stop = asyncio.Event()
+    stop, cut = asyncio.Event(), asyncio.Event()
+
+    def told() -> None:
+        (cut if stop.is_set() else stop).set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await run_worker(conninfo, settings, sealer, stop=stop, until_idle=until_idle)
+        loop.add_signal_handler(number, told)
+    await run_worker(conninfo, settings, sealer, stop=stop, cut=cut, until_idle=until_idle)

@@ -9,13 +9,21 @@ class Admission:
     def __init__(self, window: int) -> None:
         self._window = window
         self._ahead = 0
+        self._waiting: list[int] = []
+        """The priorities of those who wait."""
         self._changed = asyncio.Event()
 
-    async def wait(self, letters: int) -> None:
-        """Wait until ``letters`` more fit (or the pipeline is empty)."""
-        while self._ahead and self._ahead + letters > self._window:
-            self._changed.clear()
-            await self._changed.wait()
+    async def wait(self, letters: int, priority: int) -> None:
+        """Wait until ``letters`` more fit (or the pipeline is empty), the highest first."""
+        self._waiting.append(priority)
+        try:
+            while self._ahead and (
+                self._ahead + letters > self._window or priority < max(self._waiting)
+            ):
+                self._changed.clear()
+                await self._changed.wait()
+        finally:
+            self._waiting.remove(priority)
 
     def enter(self, letters: int) -> None:
         self._ahead += letters

@@ -30,6 +30,12 @@ class Frozen:
     email_bcc: bool
     retry_period: timedelta
     retry_max: int
+    priority: int
+    resends_doubts: bool
+
+    def resends(self, attempt: int) -> bool:
+        """Whether a message whose ``attempt`` is in doubt is sent again without asking."""
+        return self.resends_doubts and attempt <= self.retry_max
 
 
 class Contents:
@@ -65,16 +71,14 @@ class Contents:
                 del self._kept[delivery]
 
     async def _compile(self, delivery: int) -> Frozen:
-        ((test_only, stored, email_bcc, period, most),) = await self._database.fetch(
-            "content", {"delivery": delivery}
-        )
+        ((stored, *options),) = await self._database.fetch("content", {"delivery": delivery})
         content = msgspec.convert(stored, Content)
         digests = [each.sha256 for each in content.attachments]
         rows = await self._database.fetch("files", {"digests": digests}) if digests else []
         files = {sha256: bytes(data) for sha256, data in rows}
         signers = await self._signers(delivery, content.dkim)
         composer = Composer(delivery, content, files, self._identity, signers)
-        return Frozen(composer, content.error_address, test_only, email_bcc, period, most)
+        return Frozen(composer, content.error_address, *options)
 
     async def _signers(self, delivery: int, keys: Sequence[SigningKey]) -> list[Signer]:
         if not keys:

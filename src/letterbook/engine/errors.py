@@ -6,6 +6,7 @@ LetterbookError
     ├── SchemaMismatchError     the database has another schema than this release
     ├── NoRouteError            a route is needed that is not set
     ├── NoSigningKeyError       a delivery was frozen with a DKIM key that is not there
+    ├── DrainError              a worker ended before the ledger had its outcomes
     ├── ProbeError              a route's server cannot be used; the message quotes it
     ├── ExporterError           the worker cannot listen where its metrics shall be
     └── ChannelError            an alert could not be told; the message quotes nobody
@@ -32,6 +33,10 @@ class NoRouteError(EngineError, ConfigurationError):
 
 class NoSigningKeyError(EngineError, ConfigurationError):
     """A delivery was frozen with a DKIM key that the database does not have."""
+
+
+class DrainError(EngineError):
+    """A worker had to end before the ledger had taken all its outcomes."""
 
 
 class ProbeError(EngineError):

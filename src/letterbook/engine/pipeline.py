@@ -122,6 +122,12 @@ class Pipeline:
         if self._brakes:
             await asyncio.wait(self._brakes)
 
+    def cut(self) -> None:
+        """Wait for no server any longer: what may have arrived is in doubt, the rest goes back."""
+        self.leases.shut()
+        self.deposit.pool.cut()
+        self.send.pool.cut()
+
     def use(self, archive: Archive) -> None:
         """Archive at ``archive`` from now on."""
         self._secret = Secret(archive.address) if archive.address else None
@@ -136,7 +142,7 @@ class Pipeline:
     async def _feed(self, claim: Claim, frozen: Frozen) -> None:
         """Write the part's letters and put each into the stage it belongs to."""
         for rows in _chunks(claim.rows, self._at_once):
-            await self._admission.wait(len(rows))
+            await self._admission.wait(len(rows), frozen.priority)
             if not claim.part.open:
                 return
             self._admission.enter(len(rows))

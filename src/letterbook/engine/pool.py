@@ -53,6 +53,7 @@ class Pool:
         self._hungry: dict[Lane[Letter], None] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._route: Route | None = None
+        self._is_cut = False
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -93,6 +94,13 @@ class Pool:
         for lane in list(self._lanes):
             if not lane.idle and lane.heard_at < since:
                 lane.abort(None)
+
+    def cut(self) -> None:
+        """Cut all lanes and open none any more. (No letter may begin by now.)"""
+        self._is_cut = True
+        for lane in list(self._lanes):
+            lane.abort(None)
+        self.flush()
 
     def flush(self) -> None:
         """Give back the letters that may not begin any more."""
@@ -194,7 +202,7 @@ class Pool:
         self._open_lanes()
 
     def _open_lanes(self) -> None:
-        if self._route is None:
+        if self._route is None or self._is_cut:
             return
         wanted = min(len(self._waiting), self._settings.connections - len(self._lanes))
         for _ in range(wanted):

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
-import procrastinate
 import structlog
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
 from letterbook.engine.alerts import Alerts
 from letterbook.engine.channels import Channels
 from letterbook.engine.database import LOST, Database
+from letterbook.engine.errors import DrainError
 from letterbook.engine.exporter import Exporter
 from letterbook.engine.health import Health
+from letterbook.engine.jobs import Jobs
 from letterbook.engine.meter import MeteredLedger
 from letterbook.engine.metrics import Metrics
 from letterbook.engine.pipeline import Pipeline
@@ -25,12 +25,10 @@ from letterbook.engine.work import ARCHIVE, RECIPIENTS
 from letterbook.sealing import Sealer
 from letterbook.settings import Settings
 
-_QUEUE: Final = "parts"
-_PARTS_AT_ONCE: Final = 4
-"""Parts that one worker carries at a time, so that the end of one does not let the lanes idle."""
-
 _IDLE_CHECK: Final = 0.25
-_PAUSE: Final = 0.1
+_SETTLING: Final = 5.0
+"""Seconds that the ledger has to take the last outcomes, once all connections are cut."""
+
 _Service: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 _log = structlog.get_logger(__name__)
 
@@ -41,17 +39,21 @@ async def run_worker(
     sealer: Sealer,
     *,
     stop: asyncio.Event,
+    cut: asyncio.Event | None = None,
     until_idle: bool = False,
 ) -> None:
     """Work until ``stop`` is set, or until there is nothing to do.
 
-    Raises SchemaMismatchError, SealError and ExporterError before anything begins.
+    Then begin nothing and let what is in flight settle, for the time of the setting ``drain``, or
+    until ``cut`` is set; what is unknown by then is in doubt. Raises SchemaMismatchError, SealError
+    and ExporterError before anything begins, and DrainError when the ledger does not take the
+    outcomes.
     """
     async with Database(conninfo) as database:
         await database.require_schema()
         worker = Worker(database, settings, sealer)
         await worker.prepare()
-        await worker.run(stop, until_idle)
+        await worker.run(stop, until_idle, cut)
 
 
 class Worker:
@@ -66,9 +68,6 @@ class Worker:
         self._ledger = MeteredLedger(database, self._id, settings.lease, metrics)
         self.exporter = Exporter(metrics, database)
         self._alerts = Alerts(database, Channels(database, sealer, settings), settings.base_url)
-        self._jobs = procrastinate.App(
-            connector=procrastinate.PsycopgConnector(conninfo=database.conninfo, max_size=4)
-        )
 
     async def prepare(self) -> None:
         """Load what must be right before anything begins."""
@@ -86,14 +85,16 @@ class Worker:
         self._watch = Watch(
             self._id, self._database, self._sealer, self._settings, self._pipeline, health
         )
+        self._jobs = Jobs(self._database.conninfo, self._pipeline.carry, self._pipeline.leases.shut)
         self._sweeper = Sweeper(
-            self._database, self._ledger, self._id, self._settings.lease, self._defer
+            self._database, self._ledger, self._id, self._settings.lease, self._jobs.defer
         )
-        self._task = self._jobs.task(name="part", queue=_QUEUE)(self._pipeline.carry)
         await self._watch.look()
 
-    async def run(self, stop: asyncio.Event, until_idle: bool) -> None:
-        """Run all stages; when told to stop, begin nothing and let what is in flight settle."""
+    async def run(
+        self, stop: asyncio.Event, until_idle: bool, cut: asyncio.Event | None = None
+    ) -> None:
+        """Run all stages until told to stop; then come to rest (see run_worker)."""
         pipeline = self._pipeline
         services = (
             pipeline.deposit.pool.run,
@@ -109,49 +110,46 @@ class Worker:
         )
         async with (
             self.exporter.listening(self._settings.metrics),
-            self._jobs.open_async(),
+            self._jobs.open(),
             _running(services),
         ):
             async with _running((self._sweeper.run, self._sweeper.listen)):
-                carrying = asyncio.create_task(self._carry_parts(stop))
+                carrying = asyncio.create_task(self._jobs.carry(stop))
                 carrying.add_done_callback(lambda _: stop.set())
                 if until_idle:
                     await self._wait_until_idle(stop)
                     stop.set()
                 await stop.wait()
-            _log.info("draining")
-            pipeline.leases.shut()
-            await carrying
-            await pipeline.written()
-            with contextlib.suppress(*LOST):
-                await self._database.fetch("forget_workers", {"worker": self._id})
-
-    async def _carry_parts(self, stop: asyncio.Event) -> None:
-        """Take jobs until ``stop``; should the database be lost, take them again afterwards."""
-        while not stop.is_set():
-            working = asyncio.create_task(
-                self._jobs.run_worker_async(
-                    queues=[_QUEUE],
-                    concurrency=_PARTS_AT_ONCE,
-                    install_signal_handlers=False,
-                    fetch_job_polling_interval=1.0,
-                    delete_jobs="always",
-                )
+            settled = await self._drain(carrying, cut or asyncio.Event())
+        if not settled:
+            raise DrainError(
+                "the database did not take the last outcomes in time; the worker that takes over "
+                "shows the messages that were in flight as in doubt"
             )
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not working.done():
-                self._pipeline.leases.shut()
-                working.cancel()
-            try:
-                await working
-            except (ConnectorException, *LOST) as error:
-                _log.warning("jobs lost the database", error=type(error).__name__)
-                await asyncio.sleep(_PAUSE)
-            except asyncio.CancelledError:
-                if not working.cancelled():
-                    raise
+
+    async def _drain(self, carrying: asyncio.Task[None], cut: asyncio.Event) -> bool:
+        """Come to rest; say whether all is settled."""
+        _log.info("draining")
+        self._pipeline.leases.shut()
+        cutting = asyncio.create_task(cut.wait())
+        await asyncio.wait(
+            (carrying, cutting),
+            timeout=self._settings.drain.total_seconds(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        cutting.cancel()
+        try:
+            async with asyncio.timeout(_SETTLING):
+                if not carrying.done():
+                    _log.warning("cutting what does not answer")
+                    self._pipeline.cut()
+                await carrying
+                await self._pipeline.written()
+                with contextlib.suppress(*LOST):
+                    await self._database.fetch("forget_workers", {"worker": self._id})
+        except TimeoutError:
+            return False
+        return True
 
     async def _wait_until_idle(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -164,17 +162,6 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_CHECK):
                     await stop.wait()
-
-    async def _defer(self, parts: list[tuple[int, int]]) -> None:
-        for delivery, number in parts:
-            job = self._task.configure(queueing_lock=f"part {delivery} {number}")
-            try:
-                await job.defer_async(delivery=delivery, number=number)
-            except AlreadyEnqueued:
-                continue
-            except ConnectorException as error:  # the next sweep will find them
-                _log.warning("parts not deferred", error=type(error).__name__)
-                return
 
 
 @contextlib.asynccontextmanager

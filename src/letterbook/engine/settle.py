@@ -35,7 +35,9 @@ class Settle:
         await self._ledger.settle(outcomes, [self._retry(each) for each in outcomes])
 
     def _retry(self, outcome: Outcome) -> timedelta | None:
-        if outcome.status is not MessageStatus.DEFERRED:
-            return None
         frozen = self._contents[outcome.letter.part.delivery]
-        return retry_after(outcome.letter.attempt, frozen.retry_period, frozen.retry_max)
+        attempt = outcome.letter.attempt
+        resent = outcome.status is MessageStatus.IN_DOUBT and frozen.resends(attempt)
+        if outcome.status is not MessageStatus.DEFERRED and not resent:
+            return None
+        return retry_after(attempt, frozen.retry_period, frozen.retry_max)

@@ -10,9 +10,14 @@ import structlog
 
 from letterbook.engine.database import CHANNEL, LOST, Database, statement
 from letterbook.engine.ledger import Ledger
+from letterbook.engine.work import DuePart
 
 _PERIOD: Final = 0.5
 _AT_ONCE: Final = 100
+_AHEAD: Final = 16
+"""Parts of one delivery that may wait as jobs: enough until the next sweep, and no more, so that
+other deliveries have their turn."""
+
 _PATIENCE: Final = timedelta(seconds=15)
 """How long ``--until-idle`` waits for a route that is down."""
 
@@ -28,9 +33,9 @@ class Sweeper:
         ledger: Ledger,
         worker: UUID,
         lease: timedelta,
-        defer: Callable[[list[tuple[int, int]]], Awaitable[None]],
+        defer: Callable[[list[DuePart]], Awaitable[None]],
     ) -> None:
-        """``defer`` makes jobs of parts, given as (delivery, number)."""
+        """``defer`` makes jobs of parts."""
         self._database = database
         self._ledger = ledger
         self._worker = worker
@@ -59,9 +64,9 @@ class Sweeper:
         await self._database.fetch("reopen", {})
         await self._database.fetch("keep_holds", {})
         await self._conclude()
-        parts = await self._database.fetch("due_parts", {"limit": _AT_ONCE})
+        parts = await self._database.fetch("due_parts", {"limit": _AT_ONCE, "ahead": _AHEAD})
         if parts:
-            await self._defer([(delivery, number) for delivery, number in parts])
+            await self._defer([DuePart(*part) for part in parts])
 
     async def _conclude(self) -> None:
         async with self._database.connection() as db, db.transaction():

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from letterbook.mail.status import CopyStatus, Failure, MessageStatus
 
@@ -48,6 +48,15 @@ class Part:
     def may_begin(self, now: float) -> bool:
         """Whether a message of it may begin at ``now`` (monotonic seconds)."""
         return self.open and now < self.deadline
+
+
+class DuePart(NamedTuple):
+    """A part that nobody holds; its ``rank`` is its place among those of its delivery."""
+
+    delivery: int
+    number: int
+    priority: int
+    rank: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ class Failure(StrEnum):
     """The validity ended before it could be sent."""
     TESTED = "tested"
     """Test SMTP: the recipients' route accepted the recipient, and nothing was to be sent."""
+    LOST = "lost"
+    """It was in doubt, and an operator found out that it never arrived."""
 
 
 class ArchivePolicy(StrEnum):

@@ -6,11 +6,16 @@ from typing import Final, Literal
 
 import msgspec
 
+from letterbook.control.mailtemplates.waves import parse_waves
 from letterbook.duration import parse_duration
 from letterbook.mail.address import normalise_address
 from letterbook.mail.headers import check_extra_header
 
 _LONGEST: Final = timedelta(days=100 * 365)
+
+
+PRIORITIES: Final = {"very low": -2, "low": -1, "normal": 0, "high": 1, "very high": 2}
+"""Campaign's five, as numbers: the higher goes first."""
 
 
 class OptionError(ValueError):
@@ -96,11 +101,15 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     list_unsubscribe: str | None = None
     retries: Retries = Retries()
     validity: Validity = Validity()
+    priority: Literal["very low", "low", "normal", "high", "very high"] = "normal"
+    waves: str | None = None
+    in_doubt: Literal["show", "resend"] = "show"
     headers: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         _check(_address, self.reply_to, "reply_to")
         _check(_address, self.error_address, "error_address")
+        _check(parse_waves, self.waves, "waves")
         for name in self.headers:
             _check(check_extra_header, name, "headers", name)
 

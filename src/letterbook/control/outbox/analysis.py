@@ -23,8 +23,9 @@ from letterbook.control.deliveries.queries import (
 from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.sql import cursor, statement
-from letterbook.control.mailtemplates.options import Options
+from letterbook.control.mailtemplates.options import PRIORITIES, Options
 from letterbook.control.mailtemplates.queries import blobs
+from letterbook.control.mailtemplates.waves import ONE_WAVE, parse_waves
 from letterbook.control.outbox.freeze import Defaults, make_bodies, make_content
 from letterbook.control.outbox.preflight import (
     Finding,
@@ -34,6 +35,7 @@ from letterbook.control.outbox.preflight import (
     check_size,
     check_templates,
     check_unsubscribe,
+    check_waves,
     error,
     frozen_texts,
     known_fields,
@@ -154,6 +156,8 @@ class _Analysis:
         self._options: Options = effective_options(delivery)
         self._proof = proof_mark(delivery.pk)
         self._kind = kind_of(delivery, self._proof.parent if self._proof else None)
+        written = None if self._proof else self._options.waves
+        self._waves = parse_waves(written) if written else ONE_WAVE
         self._setup = Setup(platform.archive(), {each.name: each for each in platform.routes()})
         self._types = dict(attribute_types())
         self._findings: list[Finding] = []
@@ -167,6 +171,7 @@ class _Analysis:
         bytes_each = self._try_sample(content, audience["messages"])
         if not audience["messages"]:
             self._findings.append(error("target", "nobody is left to write to"))
+        self._findings += check_waves(self._options, self._waves, audience["messages"])
         report = AnalysisReport(
             target=audience["target"],
             excluded={each: audience[each] for each in Exclusion if audience[each]},
@@ -212,30 +217,29 @@ class _Analysis:
                 "USING (list_id) WHERE t.delivery_id = %s",
                 [delivery],
             )
-            part_size = _LARGE_PART if db.fetchone()[0] > _MANY_MESSAGES else _SMALL_PART
+            partition = self._partition(db.fetchone()[0])
             name = "expand_proof" if self._proof else "expand_audience"
             expand = sql.SQL(statement("outbox", name)).format(fields=fields)
-            db.execute(
-                expand,
-                {
-                    "delivery": delivery,
-                    "archive_keys": keys,
-                    "part_size": part_size,
-                    "email_bcc": self._options.makes_copies,
-                },
-            )
+            db.execute(expand, {"archive_keys": keys, **partition})
             names = [column.name for column in db.description]
             audience = dict(zip(names, map(int, db.fetchone()), strict=True))
             db.execute(
                 statement("outbox", "make_parts"),
-                {
-                    "delivery": delivery,
-                    "messages": audience["messages"],
-                    "part_size": part_size,
-                    "email_bcc": self._options.makes_copies,
-                },
+                {"messages": audience["messages"], **partition},
             )
         return audience
+
+    def _partition(self, targeted: int) -> dict[str, Any]:
+        """Return how messages are divided into waves and parts."""
+        waves = self._waves.expanded(targeted)
+        return {
+            "delivery": self._delivery.pk,
+            "email_bcc": self._options.makes_copies,
+            "part_size": _LARGE_PART if targeted > _MANY_MESSAGES else _SMALL_PART,
+            "sizes": [wave.size for wave in waves],
+            "shares": [wave.share for wave in waves],
+            "delays": [wave.after for wave in waves],
+        }
 
     def _try_sample(self, content: Content, messages: int) -> int:
         """Compose a sample; return the mean size in octets, 0 when nothing could be composed."""
@@ -288,8 +292,8 @@ class _Analysis:
         with cursor() as db:
             db.execute(
                 "INSERT INTO outbox_content (delivery_id, kind, content, email_bcc, "
-                "retry_period, retry_max, validity, report) "
-                "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                "retry_period, retry_max, validity, priority, resends_doubts, report) "
+                "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 [
                     self._delivery.pk,
                     self._kind,
@@ -298,6 +302,8 @@ class _Analysis:
                     self._options.retries.period_time,
                     self._options.retries.max,
                     self._options.validity.delivery_time,
+                    PRIORITIES[self._options.priority],
+                    self._options.in_doubt == "resend",
                     Jsonb(msgspec.to_builtins(report)),
                 ],
             )

@@ -8,8 +8,10 @@ from typing import Final, Literal
 import msgspec
 
 from letterbook.control.mailtemplates.options import Options
+from letterbook.control.mailtemplates.waves import MOST_WAVES, Waves
 from letterbook.control.platform.queries import ArchiveView, RouteView
 from letterbook.control.platform.routes import ARCHIVE, RECIPIENTS
+from letterbook.duration import format_duration
 from letterbook.mail.address import address_key
 from letterbook.mail.content import LEDGER_FIELDS, PERSON_FIELDS, Content
 from letterbook.mail.inspection import inspect
@@ -152,6 +154,37 @@ def check_size(largest: int, bcc: bool, setup: Setup) -> Iterator[Finding]:
                 "size",
                 f"a message has {largest:,} octets and the {name} route takes {limit:,} at most",
             )
+
+
+def check_waves(options: Options, waves: Waves, messages: int) -> Iterator[Finding]:
+    """Every message has a wave, and every wave begins within the validity, with time to retry."""
+    shortfall = waves.shortfall(messages)
+    if shortfall:
+        yield error(
+            "waves",
+            f"{shortfall:,} of {messages:,} messages are in no wave: end with a wave of the rest, "
+            f"or use larger ones ({MOST_WAVES:,} waves at most)",
+        )
+    last = waves.last_start(messages)
+    if not last:
+        return
+    validity, retries = options.validity.delivery_time, options.retries
+    shown = f"the last wave begins {format_duration(last)} after the start"
+    if last >= validity:
+        yield Finding(
+            "warning",
+            "waves",
+            f"{shown}, and the validity ends after {format_duration(validity)}: "
+            "its messages will expire unsent",
+        )
+    elif last + retries.period_time * retries.max > validity:
+        yield Finding(
+            "warning",
+            "waves",
+            f"{shown}, which leaves {format_duration(validity - last)} of the validity; "
+            f"{retries.max} retries take {format_duration(retries.period_time * retries.max)}: "
+            "leave time for retries",
+        )
 
 
 def known_fields(attributes: Collection[str]) -> frozenset[str]:

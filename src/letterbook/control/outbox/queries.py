@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +34,15 @@ WORKER_SEEN: Final = "10 seconds"
 """A worker renews its leases far more often than this."""
 
 
+@dataclass(frozen=True, slots=True)
+class WaveView:
+    """A wave; its time is known when the delivery has started."""
+
+    number: int
+    messages: int
+    starts_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryView:
     """A delivery and how far its messages are."""
@@ -47,6 +56,10 @@ class DeliveryView:
     excluded: dict[str, int]
     messages: dict[MessageStatus, int]
     copies: dict[CopyStatus, int]
+    archived_not_sent: int
+    """Cancelled or failed, and the archive has a copy."""
+    priority: str
+    waves: list[WaveView]
     scheduled_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
@@ -55,6 +68,14 @@ class DeliveryView:
     proofs: list[int]
     tested: int
     """Of the cancelled messages of a test: those whose recipient was accepted."""
+    valid_until: datetime | None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to finish."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return self.finished_at - self.started_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +97,9 @@ class LogLine:
     attempts: int
     kind: DeliveryKind
     reason: Failure | None
+    message: int
+    """Its number in the delivery."""
+    archived_not_sent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +134,9 @@ def delivery_view(delivery_id: int) -> DeliveryView:
         excluded=report.excluded if report else {},
         messages={each: tallies[each.value] for each in MessageStatus},
         copies={each: tallies[f"copies_{each.value}"] for each in CopyStatus},
+        archived_not_sent=tallies["archived_not_sent"],
+        priority=effective_options(delivery).priority,
+        waves=_waves(delivery_id, delivery.started_at),
         scheduled_at=delivery.scheduled_at,
         started_at=delivery.started_at,
         finished_at=delivery.finished_at,
@@ -117,6 +144,7 @@ def delivery_view(delivery_id: int) -> DeliveryView:
         proof_of=proof_of,
         proofs=proofs_of(delivery_id),
         tested=_tested(delivery, tallies) if kind is DeliveryKind.TEST else 0,
+        valid_until=delivery.valid_until,
     )
 
 
@@ -189,8 +217,18 @@ def alerts() -> list[AlertView]:
         ]
 
 
+def _waves(delivery_id: int, started_at: datetime | None) -> list[WaveView]:
+    with cursor() as db:
+        db.execute(statement("outbox", "waves"), {"delivery": delivery_id})
+        return [
+            WaveView(number, messages, started_at + after if started_at else None)
+            for number, messages, after in db.fetchall()
+        ]
+
+
 def _tallies(delivery_id: int) -> dict[str, int]:
-    names = [each.value for each in MessageStatus] + [f"copies_{each.value}" for each in CopyStatus]
+    copies = [f"copies_{each.value}" for each in CopyStatus]
+    names = [*(each.value for each in MessageStatus), *copies, "archived_not_sent"]
     sums = sql.SQL(", ").join(
         sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(name)) for name in names
     )
@@ -217,7 +255,7 @@ def _last_word(reply: str | None, failure: str | None) -> str | None:
 
 def _log_line(row: tuple[Any, ...], message_id: str) -> LogLine:
     (
-        _,
+        ordinal,
         address,
         status,
         sha256,
@@ -244,4 +282,7 @@ def _log_line(row: tuple[Any, ...], message_id: str) -> LogLine:
         attempts=attempts,
         kind=DeliveryKind(kind),
         reason=Failure(failure) if failure else None,
+        message=ordinal,
+        archived_not_sent=copy == CopyStatus.ACCEPTED
+        and status in (MessageStatus.CANCELLED, MessageStatus.FAILED),
     )

@@ -1,4 +1,4 @@
--- Deliveries whose time has come. Their parts become due with them.
+-- Deliveries whose time has come. Their parts become due with their waves.
 WITH due AS MATERIALIZED (
     SELECT id FROM engine_delivery
      WHERE state = 'scheduled' AND scheduled_at <= now()
@@ -11,4 +11,7 @@ WITH due AS MATERIALIZED (
      WHERE d.id = due.id
  RETURNING d.id
 )
-UPDATE outbox_part AS p SET due_at = now() FROM begun WHERE p.delivery_id = begun.id
+UPDATE outbox_part AS p
+   SET due_at = now() + p.starts_after
+  FROM begun
+ WHERE p.delivery_id = begun.id

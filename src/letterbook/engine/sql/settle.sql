@@ -29,7 +29,11 @@ WITH delivery AS MATERIALIZED (
 ), moved AS (
     UPDATE outbox_message AS m
        SET status = CASE WHEN delivery.stopped AND o.status IN ('pending', 'deposited', 'deferred')
-                         THEN 'cancelled' ELSE o.status END,
+                         THEN 'cancelled'
+                         -- The delivery sends what is in doubt again.
+                         WHEN o.status = 'in_doubt' AND o.retry IS NOT NULL AND NOT delivery.stopped
+                         THEN 'deferred'
+                         ELSE o.status END,
            failure = o.failure,
            attempts = m.attempts - (NOT o.counted)::int::smallint,
            settled_at = o.at,

@@ -7,7 +7,7 @@ CREATE TYPE message_status AS ENUM (
 CREATE TYPE copy_status AS ENUM ('none', 'waiting', 'accepted', 'owed', 'refused', 'returned');
 CREATE TYPE message_failure AS ENUM (
     'refused', 'personalisation', 'not_supported', 'reveals_archive', 'archive_refused', 'expired',
-    'tested'
+    'tested', 'lost'
 );
 CREATE TYPE delivery_kind AS ENUM ('delivery', 'proof', 'test');
 
@@ -20,6 +20,8 @@ CREATE TABLE outbox_content (
     retry_period interval NOT NULL,
     retry_max integer NOT NULL,
     validity interval NOT NULL,
+    priority smallint NOT NULL,      -- from -2, very low, to 2, very high
+    resends_doubts boolean NOT NULL, -- messages in doubt are sent again without asking
     report jsonb NOT NULL,
     frozen_at timestamptz NOT NULL DEFAULT now()
 );
@@ -30,6 +32,8 @@ CREATE TABLE outbox_part (
     number integer NOT NULL,
     first_ordinal integer NOT NULL,
     last_ordinal integer NOT NULL,
+    wave integer NOT NULL DEFAULT 1,
+    starts_after interval NOT NULL DEFAULT '0',  -- its wave begins so long after the start
     owner uuid,
     epoch integer NOT NULL DEFAULT 0,
     lease_until timestamptz,
@@ -44,6 +48,7 @@ CREATE TABLE outbox_part (
     failed integer NOT NULL DEFAULT 0,
     in_doubt integer NOT NULL DEFAULT 0,
     cancelled integer NOT NULL DEFAULT 0,
+    archived_not_sent integer NOT NULL DEFAULT 0,  -- cancelled or failed, and the archive has a copy
     copies_none integer NOT NULL DEFAULT 0,
     copies_waiting integer NOT NULL DEFAULT 0,
     copies_accepted integer NOT NULL DEFAULT 0,
@@ -187,6 +192,31 @@ BEGIN
 END
 $$;
 
+-- How messages are divided into waves and these into parts. A wave has a size or a share (percent);
+-- the last one takes what is left. ``delays`` count from the wave before.
+CREATE FUNCTION outbox_plan_parts(
+    messages integer, part_size integer, sizes integer[], shares numeric[], delays interval[]
+) RETURNS TABLE (
+    number integer, first_ordinal integer, last_ordinal integer, wave integer,
+    starts_after interval
+) LANGUAGE sql STABLE AS $$
+    WITH ends AS (
+        SELECT w.n::int AS wave,
+               CASE WHEN w.n = cardinality(sizes) THEN messages
+                    ELSE least(messages,
+                               sum(coalesce(w.size, ceil(messages * w.share / 100))) OVER before)
+               END::int AS last,
+               sum(w.delay) OVER before AS starts_after
+          FROM unnest(sizes, shares, delays) WITH ORDINALITY AS w (size, share, delay, n)
+        WINDOW before AS (ORDER BY w.n)
+    ), waves AS (
+        SELECT ends.*, lag(last, 1, 0) OVER (ORDER BY ends.wave) + 1 AS first FROM ends
+    )
+    SELECT (row_number() OVER (ORDER BY part_first))::int, part_first,
+           least(part_first + part_size - 1, waves.last), waves.wave, waves.starts_after
+      FROM waves, generate_series(waves.first, waves.last, part_size) AS part_first
+$$;
+
 -- Whoever changes messages, by whatever statement, changes the tallies with it.
 CREATE FUNCTION outbox_keep_tallies() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -199,6 +229,7 @@ BEGIN
            failed = p.failed + d.failed,
            in_doubt = p.in_doubt + d.in_doubt,
            cancelled = p.cancelled + d.cancelled,
+           archived_not_sent = p.archived_not_sent + d.archived_not_sent,
            copies_none = p.copies_none + d.copies_none,
            copies_waiting = p.copies_waiting + d.copies_waiting,
            copies_accepted = p.copies_accepted + d.copies_accepted,
@@ -215,6 +246,8 @@ BEGIN
                    coalesce(sum(n) FILTER (WHERE status = 'failed'), 0) AS failed,
                    coalesce(sum(n) FILTER (WHERE status = 'in_doubt'), 0) AS in_doubt,
                    coalesce(sum(n) FILTER (WHERE status = 'cancelled'), 0) AS cancelled,
+                   coalesce(sum(n) FILTER (WHERE status IN ('cancelled', 'failed')
+                                             AND copy = 'accepted'), 0) AS archived_not_sent,
                    coalesce(sum(n) FILTER (WHERE copy = 'none'), 0) AS copies_none,
                    coalesce(sum(n) FILTER (WHERE copy = 'waiting'), 0) AS copies_waiting,
                    coalesce(sum(n) FILTER (WHERE copy = 'accepted'), 0) AS copies_accepted,

@@ -24,12 +24,16 @@ WITH targeted AS (
     SELECT row_number() OVER (ORDER BY id)::int AS ordinal, judged.*
       FROM judged
      WHERE reason IS NULL
+), plan AS MATERIALIZED (
+    SELECT array_agg(first_ordinal ORDER BY number) AS firsts
+      FROM outbox_plan_parts((SELECT count(*)::int FROM chosen), %(part_size)s,
+                             %(sizes)s::int[], %(shares)s::numeric[], %(delays)s::interval[])
 ), messages AS (
     INSERT INTO outbox_message
                 (delivery_id, ordinal, part, recipient_id, address, status, copy)
-         SELECT %(delivery)s, ordinal, (ordinal - 1) / %(part_size)s + 1, id, email, 'pending',
+         SELECT %(delivery)s, ordinal, width_bucket(ordinal, plan.firsts), id, email, 'pending',
                 CASE WHEN %(email_bcc)s THEN 'waiting' ELSE 'none' END::copy_status
-           FROM chosen
+           FROM chosen CROSS JOIN plan
 ), fields AS (
     INSERT INTO outbox_fields (delivery_id, ordinal, fields)
          SELECT %(delivery)s, ordinal, {fields}

@@ -1,8 +1,8 @@
 -- tables: outbox_part
--- There is something to do in every part. Locked in their order, as everywhere.
+-- There is something to do in these parts. Locked in their order, as everywhere.
 WITH locked AS MATERIALIZED (
     SELECT number FROM outbox_part
-     WHERE delivery_id = %(delivery)s
+     WHERE delivery_id = %(delivery)s AND number = ANY (%(parts)s)
      ORDER BY number
        FOR NO KEY UPDATE
 )

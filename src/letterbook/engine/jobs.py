@@ -1,0 +1,94 @@
+"""Parts as jobs: queued by priority, and taken in two lines so that urgent ones need not wait."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+import procrastinate
+import structlog
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+
+from letterbook.engine.database import LOST
+from letterbook.engine.work import DuePart
+
+_LINES: Final = {"parts": 4, "urgent parts": 2}
+"""Parts that one worker carries at a time from each queue: several, so that the end of one does not
+let the lanes idle; and some for high priorities only, which the others cannot hold up."""
+
+_NORMAL, _URGENT = _LINES
+_RANKS: Final = 100
+"""More than a part's rank, so that it never outweighs a priority."""
+
+_PAUSE: Final = 0.1
+_log = structlog.get_logger(__name__)
+
+
+class Jobs:
+    """The jobs of one worker. They are hints: the ledger decides who may carry a part."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        carry: Callable[[int, int], Awaitable[None]],
+        shut: Callable[[], None],
+    ) -> None:
+        """``carry`` takes a part through the pipeline; ``shut`` lets the pipeline begin no more."""
+        self._app = procrastinate.App(
+            connector=procrastinate.PsycopgConnector(conninfo=conninfo, max_size=6)
+        )
+        self._task = self._app.task(name="part", queue=_NORMAL)(carry)
+        self._shut = shut
+
+    def open(self) -> AbstractAsyncContextManager[object]:
+        """Connect, for the time of the block."""
+        return self._app.open_async()
+
+    async def defer(self, parts: Sequence[DuePart]) -> None:
+        """Make jobs of ``parts``."""
+        for part in parts:
+            job = self._task.configure(
+                queue=_URGENT if part.priority > 0 else _NORMAL,
+                queueing_lock=f"part {part.delivery} {part.number}",
+                priority=part.priority * _RANKS - part.rank,
+            )
+            try:
+                await job.defer_async(delivery=part.delivery, number=part.number)
+            except AlreadyEnqueued:
+                continue
+            except ConnectorException as error:  # the next sweep will find them
+                _log.warning("parts not deferred", error=type(error).__name__)
+                return
+
+    async def carry(self, stop: asyncio.Event) -> None:
+        """Take jobs until ``stop``, and return when all those taken have ended."""
+        async with asyncio.TaskGroup() as group:
+            for queue, at_once in _LINES.items():
+                group.create_task(self._carry_from(queue, at_once, stop))
+
+    async def _carry_from(self, queue: str, at_once: int, stop: asyncio.Event) -> None:
+        """Should the database be lost, take jobs again afterwards."""
+        while not stop.is_set():
+            working = asyncio.create_task(
+                self._app.run_worker_async(
+                    queues=[queue],
+                    concurrency=at_once,
+                    install_signal_handlers=False,
+                    fetch_job_polling_interval=1.0,
+                    delete_jobs="always",
+                )
+            )
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not working.done():
+                self._shut()
+                working.cancel()
+            try:
+                await working
+            except (ConnectorException, *LOST) as error:
+                _log.warning("jobs lost the database", error=type(error).__name__)
+                await asyncio.sleep(_PAUSE)
+            except asyncio.CancelledError:
+                if not working.cancelled():
+                    raise
