@@ -27,12 +27,14 @@ templates add FOLDER
 templates list
 templates show NAME [--json]
 templates duplicate NAME NEW
-deliveries create --template --list [--label] [--email-bcc] [--no-email-bcc]
+deliveries create --template --list [--label] [--email-bcc] [--no-email-bcc] [--priority] [--waves]
 deliveries analyze DELIVERY [--json]
 deliveries start DELIVERY [--at] [--wait]
 deliveries pause DELIVERY
 deliveries resume DELIVERY
 deliveries stop DELIVERY
+deliveries retry DELIVERY MESSAGES [--for]
+deliveries resolve DELIVERY MESSAGES [--all] [--resend] [--arrived] [--lost] [--for] [--yes]
 deliveries list
 deliveries show DELIVERY [--json]
 deliveries log DELIVERY [--format]
@@ -47,7 +49,10 @@ CHOICES = {
     "archive set": {"policy": ["hold", "owe"]},
     "deliveries log": {"form": ["csv", "jsonl"]},
 }
-FLAGS = {"--once", "--json", "--insecure", "--trust", "--yes", "--wait", "--until-idle"}
+FLAGS = {
+    "--once", "--json", "--insecure", "--trust", "--yes", "--wait", "--until-idle",
+    "--all", "--resend", "--arrived", "--lost",
+}  # fmt: skip
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
