@@ -138,7 +138,9 @@ class House:
     def with_settings(self, **changes: Any) -> None:
         """Change settings; durations in seconds."""
         values = {
-            name: timedelta(seconds=value) if name.endswith(("timeout", "lease", "drain")) else value
+            name: timedelta(seconds=value)
+            if name.endswith(("timeout", "lease", "drain"))
+            else value
             for name, value in changes.items()
         }
         self.settings = Settings(

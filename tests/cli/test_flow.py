@@ -33,7 +33,11 @@ def test_waves_and_priority_are_set_and_shown(run: Terminal):
     run("deliveries", "analyze", delivery)
     view = shown(run, delivery)
     assert view["priority"] == "very high"
-    assert [(wave["number"], wave["messages"]) for wave in view["waves"]] == [(1, 4), (2, 4), (3, 2)]
+    assert [(wave["number"], wave["messages"]) for wave in view["waves"]] == [
+        (1, 4),
+        (2, 4),
+        (3, 2),
+    ]
     assert "4 messages, not started" in run("deliveries", "show", delivery).stdout
     run("deliveries", "edit", delivery, "--waves", "none", "--priority", "low")
     run("deliveries", "analyze", delivery)
@@ -98,7 +102,9 @@ def test_nothing_is_resolved_without_an_explicit_word(
 
 def test_resolve(run: Terminal, ended: str):
     run("deliveries", "resolve", ended, "2", "--arrived", "--yes")
-    assert shown(run, ended)["messages"] | {"in_doubt": 1, "sent": 8} == shown(run, ended)["messages"]
+    assert (
+        shown(run, ended)["messages"] | {"in_doubt": 1, "sent": 8} == shown(run, ended)["messages"]
+    )
     run("deliveries", "resolve", ended, "--all", "--resend", "--yes")
     assert shown(run, ended)["messages"]["pending"] == 1
     lines = run("deliveries", "log", ended, "--format", "jsonl").stdout.splitlines()

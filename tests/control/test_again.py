@@ -28,8 +28,8 @@ def ended(house: House) -> int:
     failures = {2: "refused", 3: "personalisation", 4: "expired"}
     for ordinal, status in enumerate(ENDED, 1):
         house.sql(
-            "UPDATE outbox_message SET status = %s, failure = %s, attempts = 1, settled_at = now(), "
-            "copy = %s WHERE ordinal = %s",
+            "UPDATE outbox_message SET status = %s, failure = %s, attempts = 1, "
+            "settled_at = now(), copy = %s WHERE ordinal = %s",
             status,
             failures.get(ordinal),
             "waiting" if ordinal in (3, 4) else "accepted",

@@ -40,7 +40,7 @@ def test_how_waves_are_written(text: str, waves: Waves):
     ],
 )  # fmt: skip
 def test_what_is_not_a_plan_of_waves(text: str):
-    with pytest.raises(ValueError, match="wave|share|time"):
+    with pytest.raises(ValueError, match=r"wave|share|time"):
         parse_waves(text)
 
 
@@ -97,7 +97,8 @@ def test_each_wave_becomes_due_in_its_time_and_no_message_is_left_out(routed: Ho
     delivery = routed.ready(10, email_bcc=False, waves="30% every 2h")
     do(actions.start, ACTOR, delivery)
     rows = routed.sql(
-        "SELECT round(extract(epoch FROM p.due_at - d.started_at) / 3600), p.pending, count(m.ordinal) FROM outbox_part p "
+        "SELECT round(extract(epoch FROM p.due_at - d.started_at) / 3600), p.pending, "
+        "count(m.ordinal) FROM outbox_part p "
         "JOIN deliveries_delivery d ON d.id = p.delivery_id "
         "JOIN outbox_message m ON m.delivery_id = d.id AND m.part = p.number "
         "GROUP BY p.number, 1, 2 ORDER BY p.number"

@@ -65,9 +65,7 @@ async def test_what_is_in_doubt_goes_again_when_an_operator_says_so(post: Post, 
 
 
 async def test_what_was_lost_as_an_operator_knows_is_retried(post: Post, doubtful: int):
-    await post.house.do(
-        lambda: actions.settle_doubts(ACTOR, doubtful, None, arrived=False)
-    )
+    await post.house.do(lambda: actions.settle_doubts(ACTOR, doubtful, None, arrived=False))
     post.expect(doubtful, failed=3, sent=7, accepted=10)
     await post.act(actions.retry, doubtful)
     await post.house.work()

@@ -98,14 +98,16 @@ async def test_a_worker_that_cannot_settle_ends_all_the_same_and_says_so(
     post.recipients.at("dot", SILENCE)
     wire = await Wire(post.house.cluster.socket_folder / ".s.PGSQL.5432").start()
     delivery = post.house.started(60)
-    try:
-        with pytest.raises(DrainError, match="in doubt"):
-            async with post.working(f"{post.house.conninfo} host=127.0.0.1 port={wire.port}"):
-                await post.until(lambda: post.recipients.count("dot") >= 4)
-                wire.refuses = True
-                wire.cut()
-    finally:
-        await wire.stop()
+
+    async def work_and_lose_the_database() -> None:
+        async with post.working(f"{post.house.conninfo} host=127.0.0.1 port={wire.port}"):
+            await post.until(lambda: post.recipients.count("dot") >= 4)
+            wire.refuses = True
+            wire.cut()
+
+    with pytest.raises(DrainError, match="in doubt"):
+        await work_and_lose_the_database()
+    await wire.stop()
     post.recipients.mend()
     await post.house.work()
     assert set(post.counts(delivery)) == {"sent", "in_doubt"}

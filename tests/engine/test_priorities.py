@@ -51,9 +51,7 @@ async def test_parts_that_wait_as_jobs_count(post: Post):
     )
     assert [part.rank for part in await due(post)] == list(range(11, _AHEAD + 1))
     await post.sql("DELETE FROM procrastinate_jobs")
-    assert await due(post) == [
-        DuePart(large, number, 0, number) for number in range(1, _AHEAD + 1)
-    ]
+    assert await due(post) == [DuePart(large, number, 0, number) for number in range(1, _AHEAD + 1)]
 
 
 async def test_a_small_urgent_delivery_is_not_stuck_behind_a_large_one(

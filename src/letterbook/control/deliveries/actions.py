@@ -43,9 +43,7 @@ def create_delivery(
         raise ActionError("a delivery needs a list to go to")
     source = template_named(template)
     targets = [list_named(name) for name in dict.fromkeys(lists)]
-    overrides = _overrides(
-        email_bcc=email_bcc, test_smtp=test_smtp, priority=priority, waves=waves
-    )
+    overrides = _overrides(email_bcc=email_bcc, test_smtp=test_smtp, priority=priority, waves=waves)
     with transaction.atomic():
         delivery = Delivery.objects.create(
             label=label or source.options.label,
@@ -86,9 +84,7 @@ def edit_delivery(
     Raises NotFoundError, DeliveryStateError and ActionError.
     """
     actor.require(Right.PREPARE_DELIVERIES)
-    overrides = _overrides(
-        email_bcc=email_bcc, test_smtp=test_smtp, priority=priority, waves=waves
-    )
+    overrides = _overrides(email_bcc=email_bcc, test_smtp=test_smtp, priority=priority, waves=waves)
     with transaction.atomic():
         delivery = locked_delivery(delivery_id)
         if delivery.state not in _EDITABLE:
