@@ -102,8 +102,10 @@ class Platform:
         folder = TemplateFolder(name, options, "html", html, text, ())
         add_template(SYSTEM, folder)
 
-    def analyzed(self, template: str, list_name: str) -> tuple[int, AnalysisReport]:
-        delivery = create_delivery(SYSTEM, template=template, lists=[list_name])
+    def analyzed(
+        self, template: str, list_name: str, **differing: Any
+    ) -> tuple[int, AnalysisReport]:
+        delivery = create_delivery(SYSTEM, template=template, lists=[list_name], **differing)
         report = analyze(
             SYSTEM,
             delivery,

@@ -12,6 +12,7 @@ WITH chosen AS MATERIALIZED (
 ), messages AS (
     INSERT INTO outbox_message
                 (delivery_id, ordinal, part, recipient_id, address, status, copy)
+         -- One wave, whatever those of the delivery are.
          SELECT %(delivery)s, ordinal, (ordinal - 1) / %(part_size)s + 1, id, address, 'pending',
                 CASE WHEN %(email_bcc)s THEN 'waiting' ELSE 'none' END::copy_status
            FROM chosen
