@@ -46,8 +46,8 @@ class Intent:
         return self._flying
 
     def put(self, letter: Letter) -> None:
-        """Take a letter whose copy is where it must be."""
-        self._ready.append(letter)
+        """Take a letter whose copy is where it must be; urgent ones go first."""
+        (self._ready.appendleft if letter.part.urgent else self._ready.append)(letter)
         self._changed.set()
 
     def landed(self, letters: int) -> None:

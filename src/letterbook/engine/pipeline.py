@@ -108,6 +108,7 @@ class Pipeline:
         with self.leases.held(claim.part):
             try:
                 frozen = await persist(self._contents.load, delivery)
+                claim.part.urgent = frozen.priority > 0
                 await self._feed(claim, frozen)
             except Exception:
                 await self._give_back(claim.part)

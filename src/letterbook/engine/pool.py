@@ -81,8 +81,9 @@ class Pool:
         self._feed()
 
     def put(self, letters: Iterable[Letter]) -> None:
-        """Take letters to carry."""
-        self._waiting.extend(letters)
+        """Take letters to carry; urgent ones go first."""
+        for letter in letters:
+            (self._waiting.appendleft if letter.part.urgent else self._waiting.append)(letter)
         self._feed()
 
     def put_first(self, letter: Letter) -> None:
@@ -115,9 +116,9 @@ class Pool:
 
     def take_back_older(self, than: float) -> list[Letter]:
         """Give up the letters that were queued before ``than`` (monotonic seconds)."""
-        letters = []
-        while self._waiting and self._waiting[0].queued_at < than:
-            letters.append(self._waiting.popleft())
+        letters = [letter for letter in self._waiting if letter.queued_at < than]
+        if letters:
+            self._waiting = deque(each for each in self._waiting if each.queued_at >= than)
         return letters
 
     async def run(self) -> None:

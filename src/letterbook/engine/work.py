@@ -27,6 +27,8 @@ class Part:
     dated: datetime
     deadline: float
     open: bool = True
+    urgent: bool = False
+    """Its letters go before others, wherever letters wait."""
     letters: int = 0
     """Letters of it that are in the pipeline."""
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
