@@ -19,7 +19,10 @@ from letterbook.settings import Settings, load_settings
 @click.command()
 @click.option("--until-idle", is_flag=True, help="End when nothing is due and no lease is live.")
 def worker(until_idle: bool) -> None:
-    """Send what is due, until told to stop (SIGTERM or Ctrl-C); told twice, at once."""
+    """Send what is due, until told to stop (SIGTERM or Ctrl-C).
+
+    Then what is in flight settles, for LETTERBOOK_DRAIN at most; told twice, it is cut at once.
+    """
     settings = load_settings()
     complain(f"data folder: {settings.data}")
     configure_logging(settings)

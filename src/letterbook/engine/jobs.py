@@ -1,8 +1,8 @@
 """Parts as jobs: queued by priority, and taken in two lines so that urgent ones need not wait."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import procrastinate
@@ -37,12 +37,30 @@ class Jobs:
         self._app = procrastinate.App(
             connector=procrastinate.PsycopgConnector(conninfo=conninfo, max_size=6)
         )
-        self._task = self._app.task(name="part", queue=_NORMAL)(carry)
+        self._task = self._app.task(name="part", queue=_NORMAL)(self._carry)
+        self._carry_part = carry
+        self._carrying: set[asyncio.Task[object]] = set()
         self._shut = shut
 
-    def open(self) -> AbstractAsyncContextManager[object]:
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
         """Connect, for the time of the block."""
-        return self._app.open_async()
+        async with self._app.open_async():
+            yield
+        if self._carrying:  # abandoned: without a connection they end now
+            await asyncio.wait(self._carrying, timeout=1.0)
+
+    def abandon(self) -> None:
+        """Carry no part any further, settled or not."""
+        for task in self._carrying:
+            task.cancel()
+
+    async def _carry(self, delivery: int, number: int) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
+        await self._carry_part(delivery, number)
 
     async def defer(self, parts: Sequence[DuePart]) -> None:
         """Make jobs of ``parts``."""

@@ -148,6 +148,7 @@ class Worker:
                 with contextlib.suppress(*LOST):
                     await self._database.fetch("forget_workers", {"worker": self._id})
         except TimeoutError:
+            self._jobs.abandon()
             return False
         return True
 
