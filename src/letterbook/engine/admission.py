@@ -11,6 +11,11 @@ class Admission:
         self._ahead = 0
         self._changed = asyncio.Event()
 
+    @property
+    def ahead(self) -> int:
+        """Letters that are in the pipeline and have no intent yet."""
+        return self._ahead
+
     async def wait(self, letters: int) -> None:
         """Wait until ``letters`` more fit (or the pipeline is empty)."""
         while self._ahead and self._ahead + letters > self._window:

@@ -5,7 +5,7 @@ its job ends when the last of its letters has left the pipeline.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import structlog
@@ -19,9 +19,11 @@ from letterbook.engine.health import Health
 from letterbook.engine.intent import Intent
 from letterbook.engine.leases import Leases
 from letterbook.engine.ledger import Claim, Ledger
-from letterbook.engine.routes import Archive
+from letterbook.engine.meter import Demand
+from letterbook.engine.routes import Archive, Route
 from letterbook.engine.send import Send
 from letterbook.engine.settle import Settle
+from letterbook.engine.tokens import Tokens
 from letterbook.engine.work import ARCHIVE, RECIPIENTS, Letter, Part, Row, Setback
 from letterbook.engine.write import write
 from letterbook.mail.identity import Identity
@@ -52,12 +54,15 @@ class Pipeline:
         self._ledger = ledger
         self._secret: Secret | None = None
         self._contents = Contents(database, identity, sealer)
-        self._admission = Admission(window)
+        # A window each, so that an archive that takes its time keeps nobody else waiting.
+        self._plain = Admission(window)
+        self._copied = Admission(window)
         self._at_once = min(_AT_ONCE, window)
         self._brakes: set[asyncio.Task[object]] = set()
         self._health = tuple(health.values())
         self._database = database
         self.leases = Leases(ledger, settings.lease)
+        self.tokens = {name: Tokens(name, database) for name in (RECIPIENTS, ARCHIVE)}
         self.settle = Settle(ledger, self._contents, window, landed=self._landed, left=self._left)
         self.send = Send(
             health[RECIPIENTS],
@@ -67,14 +72,21 @@ class Pipeline:
             settled=self.settle.outcomes.add,
         )
         self.intent = Intent(
-            ledger, window, granted=self._granted, dropped=self._left, unknown=self._unknown
+            ledger,
+            window,
+            self.tokens[RECIPIENTS],
+            begun_soon=lambda: self.send.pool.waiting,
+            granted=self._granted,
+            dropped=self._left,
+            unknown=self._unknown,
         )
         self.deposit = Deposit(
             health[ARCHIVE],
             settings,
+            self.tokens[ARCHIVE],
             identity=identity,
             error_address=self._error_address,
-            accepted=self._copied,
+            accepted=self._deposited,
             set_back=self.settle.setbacks.add,
             dropped=self._left,
         )
@@ -107,10 +119,27 @@ class Pipeline:
         if self._brakes:
             await asyncio.wait(self._brakes)
 
-    def use(self, archive: Archive) -> None:
-        """Archive at ``archive`` from now on."""
+    def use(self, archive: Archive, routes: Mapping[str, Route]) -> None:
+        """Archive at ``archive``, and use ``routes``, from now on."""
         self._secret = Secret(archive.address) if archive.address else None
         self.deposit.use(archive)
+        for name, pool in ((ARCHIVE, self.deposit.pool), (RECIPIENTS, self.send.pool)):
+            route = routes.get(name)
+            self.tokens[name].use(route.limits.rate if route else None)
+            pool.use(route)
+
+    def archive_demand(self) -> Demand:
+        """Say what there is to do for the archive."""
+        pool = self.deposit.pool
+        return Demand(pool.busy, bound=pool.waiting * 2 > self._copied.ahead)
+
+    def recipients_demand(self) -> Demand:
+        """Say what there is to do on the recipients' route."""
+        pool, intent = self.send.pool, self.intent
+        busy = pool.busy or intent.waiting > 0
+        waiting = intent.waiting + pool.waiting
+        ahead = self._plain.ahead + self._copied.ahead + intent.flying
+        return Demand(busy, bound=waiting * 2 > ahead)
 
     async def _give_back(self, part: Part) -> None:
         """Wait for the part's letters and release it. (Who is cancelled cannot wait for them.)"""
@@ -121,10 +150,11 @@ class Pipeline:
     async def _feed(self, claim: Claim, frozen: Frozen) -> None:
         """Write the part's letters and put each into the stage it belongs to."""
         for rows in _chunks(claim.rows, self._at_once):
-            await self._admission.wait(len(rows))
+            admission = self._admission(rows[0])
+            await admission.wait(len(rows))
             if not claim.part.open:
                 return
-            self._admission.enter(len(rows))
+            admission.enter(len(rows))
             claim.part.enter(len(rows))
             self._distribute([self._write(claim.part, row, frozen) for row in rows])
             await asyncio.sleep(0)
@@ -146,19 +176,20 @@ class Pipeline:
 
     # From stage to stage.
 
-    def _copied(self, letter: Letter) -> None:
+    def _deposited(self, letter: Letter) -> None:
         if letter.only_copy:
             self.settle.copies.add(letter)
         else:
             self.intent.put(letter)
 
     def _granted(self, letters: list[Letter]) -> None:
-        self._admission.passed(len(letters))
+        for admission in (self._plain, self._copied):
+            admission.passed(sum(self._admission(each.row) is admission for each in letters))
         self.send.put(letters)
 
     def _unknown(self, letter: Letter) -> None:
         """The ledger may have granted it, but it was not begun: that is all there is to settle."""
-        self._admission.passed(1)
+        self._admission(letter.row).passed(1)
         self.send.given_back(letter)
 
     def _landed(self, letter: Letter) -> None:
@@ -166,8 +197,12 @@ class Pipeline:
         letter.part.leave()
 
     def _left(self, letter: Letter) -> None:
-        self._admission.passed(1)
+        self._admission(letter.row).passed(1)
         letter.part.leave()
+
+    def _admission(self, row: Row) -> Admission:
+        """The window of deliveries with Email BCC, or of those without (a delivery has one)."""
+        return self._plain if row.copy is CopyStatus.NONE else self._copied
 
     def _error_address(self, delivery: int) -> str:
         return self._contents[delivery].error_address

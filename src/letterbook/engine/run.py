@@ -17,15 +17,21 @@ from letterbook.engine.health import Health
 from letterbook.engine.ledger import Ledger
 from letterbook.engine.pipeline import Pipeline
 from letterbook.engine.routes import load_identity
+from letterbook.engine.share import Share
 from letterbook.engine.sweep import Sweeper
 from letterbook.engine.watch import Watch
 from letterbook.engine.work import ARCHIVE, RECIPIENTS
 from letterbook.sealing import Sealer
 from letterbook.settings import Settings
 
-_QUEUE: Final = "parts"
+_PARTS: Final = "parts"
+_COPIED_PARTS: Final = "parts with copies"
+"""The queues of parts. Those that need the archive have their own, so that they do not keep the
+others waiting when it takes its time."""
+
 _PARTS_AT_ONCE: Final = 4
-"""Parts that one worker carries at a time, so that the end of one does not let the lanes idle."""
+"""Parts of each queue that one worker carries at a time, so that the end of one does not let the
+lanes idle."""
 
 _IDLE_CHECK: Final = 0.25
 _PAUSE: Final = 0.1
@@ -62,7 +68,7 @@ class Worker:
         self._sealer = sealer
         self._ledger = Ledger(database, self._id, settings.lease)
         self._jobs = procrastinate.App(
-            connector=procrastinate.PsycopgConnector(conninfo=database.conninfo, max_size=4)
+            connector=procrastinate.PsycopgConnector(conninfo=database.conninfo, max_size=6)
         )
 
     async def prepare(self) -> None:
@@ -78,7 +84,15 @@ class Worker:
         self._sweeper = Sweeper(
             self._database, self._ledger, self._id, self._settings.lease, self._defer
         )
-        self._task = self._jobs.task(name="part", queue=_QUEUE)(self._pipeline.carry)
+        pipeline = self._pipeline
+        self._shares = [
+            Share(name, self._id, self._database, pool, demand)
+            for name, pool, demand in (
+                (ARCHIVE, pipeline.deposit.pool, pipeline.archive_demand),
+                (RECIPIENTS, pipeline.send.pool, pipeline.recipients_demand),
+            )
+        ]
+        self._task = self._jobs.task(name="part", queue=_PARTS)(pipeline.carry)
         await self._watch.look()
 
     async def run(self, stop: asyncio.Event, until_idle: bool) -> None:
@@ -93,10 +107,14 @@ class Worker:
             pipeline.settle.copies.run,
             pipeline.leases.run,
             self._watch.run,
+            *(share.run for share in self._shares),
+            *(tokens.run for tokens in pipeline.tokens.values()),
         )
         async with self._jobs.open_async(), _running(services):
             async with _running((self._sweeper.run, self._sweeper.listen)):
-                carrying = asyncio.create_task(self._carry_parts(stop))
+                carrying = asyncio.gather(
+                    self._carry_parts(_PARTS, stop), self._carry_parts(_COPIED_PARTS, stop)
+                )
                 carrying.add_done_callback(lambda _: stop.set())
                 if until_idle:
                     await self._wait_until_idle(stop)
@@ -108,13 +126,14 @@ class Worker:
             await pipeline.written()
             with contextlib.suppress(*LOST):
                 await self._database.fetch("forget_workers", {"worker": self._id})
+                await self._database.fetch("leave_shares", {"worker": self._id})
 
-    async def _carry_parts(self, stop: asyncio.Event) -> None:
-        """Take jobs until ``stop``; should the database be lost, take them again afterwards."""
+    async def _carry_parts(self, queue: str, stop: asyncio.Event) -> None:
+        """Take jobs of ``queue`` until ``stop``, and again when the database was lost."""
         while not stop.is_set():
             working = asyncio.create_task(
                 self._jobs.run_worker_async(
-                    queues=[_QUEUE],
+                    queues=[queue],
                     concurrency=_PARTS_AT_ONCE,
                     install_signal_handlers=False,
                     fetch_job_polling_interval=1.0,
@@ -148,9 +167,10 @@ class Worker:
                 async with asyncio.timeout(_IDLE_CHECK):
                     await stop.wait()
 
-    async def _defer(self, parts: list[tuple[int, int]]) -> None:
-        for delivery, number in parts:
-            job = self._task.configure(queueing_lock=f"part {delivery} {number}")
+    async def _defer(self, parts: list[tuple[int, int, bool]]) -> None:
+        for delivery, number, copied in parts:
+            queue = _COPIED_PARTS if copied else _PARTS
+            job = self._task.configure(queue=queue, queueing_lock=f"part {delivery} {number}")
             try:
                 await job.defer_async(delivery=delivery, number=number)
             except AlreadyEnqueued:

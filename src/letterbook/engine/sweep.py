@@ -28,9 +28,9 @@ class Sweeper:
         ledger: Ledger,
         worker: UUID,
         lease: timedelta,
-        defer: Callable[[list[tuple[int, int]]], Awaitable[None]],
+        defer: Callable[[list[tuple[int, int, bool]]], Awaitable[None]],
     ) -> None:
-        """``defer`` makes jobs of parts, given as (delivery, number)."""
+        """``defer`` makes jobs of parts, given as (delivery, number, whether it has copies)."""
         self._database = database
         self._ledger = ledger
         self._worker = worker
@@ -61,7 +61,7 @@ class Sweeper:
         await self._conclude()
         parts = await self._database.fetch("due_parts", {"limit": _AT_ONCE})
         if parts:
-            await self._defer([(delivery, number) for delivery, number in parts])
+            await self._defer([(delivery, number, copied) for delivery, number, copied in parts])
 
     async def _conclude(self) -> None:
         async with self._database.connection() as db, db.transaction():

@@ -96,6 +96,8 @@ class Letter:
     """The attempt that its intent was committed for."""
     stuffed: bytes | None = None
     queued_at: float = 0.0
+    written_at: float = 0.0
+    """When its content was last about to be written (monotonic seconds)."""
 
 
 @dataclass(frozen=True, slots=True)

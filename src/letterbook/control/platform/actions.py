@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.sql import cursor
 from letterbook.control.platform.errors import ArchiveAddressError, RouteError
+from letterbook.control.platform.limits import check_limits
 from letterbook.control.platform.models import ArchiveAddress, ArchivePolicy, Route, Secret
 from letterbook.control.platform.queries import IDENTITY_SECRET
 from letterbook.control.platform.routes import ROUTES, RouteUrl, check_authorities
@@ -86,6 +87,24 @@ def set_route(
             before=_shown(old) if old else None,
             after={"url": url.shown, "own_ca": ca is not None, "insecure": insecure},
         )
+
+
+def limit_route(actor: Actor, name: str, changes: Mapping[str, float | None]) -> None:
+    """Change the limits of the route ``name`` that ``changes`` names; None takes one away.
+
+    They are ``connections``, ``per_connection`` and ``rate`` (see ``Route``). Running workers
+    keep to them within a second. Raises RouteError.
+    """
+    actor.require(Right.ADMINISTRATION)
+    check_limits(changes)
+    with transaction.atomic():
+        route = Route.objects.select_for_update().filter(name=name).first()
+        if route is None:
+            raise RouteError(f"there is no {name} route: `letterbook routes set {name} URL`")
+        before = {limit: getattr(route, limit) for limit in changes}
+        if before != dict(changes):
+            Route.objects.filter(name=name).update(**changes, limited_at=Now())
+            record(actor, "limit route", f"route {name}", before=before, after=dict(changes))
 
 
 def note_probe(name: str, *, size_limit: int | None, extensions: Collection[str]) -> None:

@@ -1,6 +1,6 @@
 -- Parts with something to do that nobody holds and no job waits for, whatever became of jobs that
 -- were there before.
-SELECT p.delivery_id, p.number
+SELECT p.delivery_id, p.number, p.copies_none = 0 AS copied
   FROM outbox_part AS p
   JOIN engine_delivery AS d ON d.id = p.delivery_id
  WHERE (
