@@ -20,6 +20,7 @@ class Received:
     """A message that the sink accepted. Times are of the system's monotonic clock, in seconds.
 
     ``began_at`` is when its first octet of content came in, ``answered_at`` when its 250 went out.
+    ``connection`` counts the sink's connections from 1.
     """
 
     sender: str
@@ -32,6 +33,7 @@ class Received:
     began_at: float
     answered_at: float
     content: bytes | None
+    connection: int
 
 
 class Drop:
@@ -73,6 +75,7 @@ class Sink:
         self.received: list[Received] = []
         self.leaks = 0
         self.connections: set[_Connection] = set()
+        self.connected = 0
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -109,10 +112,13 @@ class _Connection(asyncio.Protocol):
         self._began_at = 0.0
         self._tail = b""
         self._silent = False
+        self._number = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base
         self._sink.connections.add(self)
+        self._sink.connected += 1
+        self._number = self._sink.connected
         self._answer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -169,6 +175,7 @@ class _Connection(asyncio.Protocol):
                 began_at=self._began_at,
                 answered_at=time.monotonic() + self._sink.delay,
                 content=content if self._sink.keep else None,
+                connection=self._number,
             )
         )
 

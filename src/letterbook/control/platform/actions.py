@@ -14,7 +14,7 @@ from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.sql import cursor
 from letterbook.control.platform.errors import ArchiveAddressError, RouteError
-from letterbook.control.platform.limits import check_limits
+from letterbook.control.platform.limits import checked_limits
 from letterbook.control.platform.models import ArchiveAddress, ArchivePolicy, Route, Secret
 from letterbook.control.platform.queries import IDENTITY_SECRET
 from letterbook.control.platform.routes import ROUTES, RouteUrl, check_authorities
@@ -96,15 +96,15 @@ def limit_route(actor: Actor, name: str, changes: Mapping[str, float | None]) ->
     keep to them within a second. Raises RouteError.
     """
     actor.require(Right.ADMINISTRATION)
-    check_limits(changes)
+    changes = checked_limits(changes)
     with transaction.atomic():
         route = Route.objects.select_for_update().filter(name=name).first()
         if route is None:
             raise RouteError(f"there is no {name} route: `letterbook routes set {name} URL`")
         before = {limit: getattr(route, limit) for limit in changes}
-        if before != dict(changes):
+        if before != changes:
             Route.objects.filter(name=name).update(**changes, limited_at=Now())
-            record(actor, "limit route", f"route {name}", before=before, after=dict(changes))
+            record(actor, "limit route", f"route {name}", before=before, after=changes)
 
 
 def note_probe(name: str, *, size_limit: int | None, extensions: Collection[str]) -> None:
