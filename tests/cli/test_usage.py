@@ -12,7 +12,8 @@ COMMANDS = """
 demo [--recipients] [--once] [--json]
 migrate
 check
-routes set NAME URL [--ca] [--insecure]
+routes set NAME URL [--ca] [--insecure] [--connections] [--per-connection] [--rate]
+routes limit NAME [--connections] [--per-connection] [--rate]
 routes show [--json]
 archive set ADDRESS [--policy] [--trust] [--yes]
 archive confirm CODE
@@ -38,6 +39,7 @@ worker [--until-idle]
 
 CHOICES = {
     "routes set": {"name": ["recipients", "archive"]},
+    "routes limit": {"name": ["recipients", "archive"]},
     "archive set": {"policy": ["hold", "owe"]},
     "deliveries log": {"form": ["csv", "jsonl"]},
 }

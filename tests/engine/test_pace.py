@@ -90,7 +90,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_quickly")
 async def test_an_archive_that_becomes_slow_gets_fewer_connections_and_then_more_again(post: Post):
-    delivery = post.house.started(3000)
+    delivery = post.house.started(2000)
     connections = lambda: len(post.archive.connections)  # noqa: E731
     async with post.working():
         await post.until(lambda: len(post.archive.received) > 100)
@@ -103,7 +103,7 @@ async def test_an_archive_that_becomes_slow_gets_fewer_connections_and_then_more
             await post.until_state(delivery, "finished", seconds=40)
         assert max(samples) == 10
     assert post.health("archive") == "up"
-    post.expect(delivery, sent=3000, accepted=3000)
+    post.expect(delivery, sent=2000, accepted=2000)
 
 
 @pytest.mark.usefixtures("_quickly")
@@ -117,7 +117,7 @@ async def test_a_delivery_that_waits_for_the_archive_is_shown_as_archive_bound(p
                 shown = await post.house.do(post.house.show, delivery)
         assert shown.bound.route == "archive"
         assert 20 < shown.bound.per_second < 60
-        plain = await post.another(3000, email_bcc=False)
+        plain = await post.another(2000, email_bcc=False)
         assert (await post.house.do(post.house.show, plain)).bound is None
         await post.until_state(plain, "finished")
         await limit_live(post, "archive", rate=None)

@@ -53,8 +53,7 @@ class Tokens:
         """Say for how many of ``wanted`` messages there is leave; the others are asked for."""
         if self.rate is None:
             return wanted
-        if self._loop.time() >= self._stale_at:
-            self._stock = 0
+        self._forget_stale()
         if self._stock < wanted:
             self._wish = wanted - self._stock
             self._wished.set()
@@ -87,8 +86,13 @@ class Tokens:
             return
         given = sum(tokens for (tokens,) in rows)
         if given:
+            self._forget_stale()
             self._stock += given
             self._stale_at = self._loop.time() + 2 * BURST
             self.when_more()
         elif self._wish:
             self._wished.set()
+
+    def _forget_stale(self) -> None:
+        if self._loop.time() >= self._stale_at:
+            self._stock = 0

@@ -29,6 +29,7 @@ WITH others AS MATERIALIZED (
                 per_second = excluded.per_second,
                 until = excluded.until
 ), gone AS (
-    DELETE FROM outbox_share WHERE until <= clock_timestamp() AND worker <> %(worker)s
+    DELETE FROM outbox_share
+     WHERE route = %(route)s AND worker <> %(worker)s AND until <= clock_timestamp()
 )
 SELECT connections FROM granted
