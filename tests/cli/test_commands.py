@@ -241,7 +241,7 @@ def test_an_analysis_says_what_the_archive_can_take(house: House, terminal: Term
     house.set_archive()
     house.people(10)
     delivery = house.delivery(house.template(validity={"delivery": "1h"}))
-    assert "archive accepts           not yet measured" in analysed(terminal, delivery)
+    assert "archive accepts     not yet measured" in analysed(terminal, delivery)
     terminal("routes", "limit", "archive", "--rate", "0.002")
     printed = analysed(terminal, delivery)
     assert "limit of the archive route  0.002 copies/s" in printed

@@ -26,6 +26,7 @@ ARCHIVE, IMPORT = Right.ARCHIVE_ADMINISTRATION, Right.RECIPIENT_IMPORT
 # In an order in which they can be done one after the other.
 NEEDED: Mapping[str, Right] = {
     "platform.actions.set_route": Right.ADMINISTRATION,
+    "platform.actions.limit_route": Right.ADMINISTRATION,
     "platform.actions.confirm_archive_address": ARCHIVE,
     "platform.actions.set_archive_address": ARCHIVE,
     "platform.actions.set_archive_policy": ARCHIVE,
@@ -98,6 +99,7 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
         for name, values, named in (
             ("set_route", (house.sealer, "archive", RouteUrl.parse("smtps://relay.example")),
              {"ca": None, "insecure": False}),
+            ("limit_route", ("recipients", {"rate": 5}), {}),
             ("set_archive_address", ("new@vault.example",), no_one | {"trust": True}),
             ("confirm_archive_address", (code,), {}),
             ("set_archive_policy", (ArchivePolicy.OWE,), {}),

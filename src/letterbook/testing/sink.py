@@ -14,6 +14,9 @@ from letterbook.smtp.server_events import Command, Message, ServerEvent, ServerO
 
 _MESSAGE_ID: Final = re.compile(rb"^message-id:[ \t]*(<[^>]*>)", re.IGNORECASE | re.MULTILINE)
 
+_TICK: Final = 1e-6
+"""Seconds between two moments, so that the event loop keeps their order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
@@ -113,6 +116,7 @@ class _Connection(asyncio.Protocol):
         self._tail = b""
         self._silent = False
         self._number = 0
+        self._last_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base
@@ -147,7 +151,7 @@ class _Connection(asyncio.Protocol):
             self._respond(event, action or event.proposed)
         self._write(self._server.take_output())
         if self._server.ended and self._transport is not None:
-            self._loop.call_later(self._sink.delay, self._transport.close)
+            self._later(self._transport.close)
 
     def _respond(self, event: ServerEvent, reply: Reply) -> None:
         self._server.respond(reply)
@@ -191,7 +195,13 @@ class _Connection(asyncio.Protocol):
     def _write(self, output: bytes) -> None:
         if not output or self._transport is None:
             return
-        if self._sink.delay:
-            self._loop.call_later(self._sink.delay, self._transport.write, output)
+        self._later(self._transport.write, output)
+
+    def _later(self, act: Callable[..., None], *arguments: bytes) -> None:
+        """Act after the delay, and after what is held back from before the delay was changed."""
+        now = self._loop.time()
+        if self._sink.delay or self._last_at > now:
+            self._last_at = max(now + self._sink.delay, self._last_at + _TICK)
+            self._loop.call_at(self._last_at, act, *arguments)
         else:
-            self._transport.write(output)
+            act(*arguments)
