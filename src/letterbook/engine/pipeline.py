@@ -71,15 +71,7 @@ class Pipeline:
             error_address=self._error_address,
             settled=self.settle.outcomes.add,
         )
-        self.intent = Intent(
-            ledger,
-            window,
-            self.tokens[RECIPIENTS],
-            begun_soon=lambda: self.send.pool.waiting,
-            granted=self._granted,
-            dropped=self._left,
-            unknown=self._unknown,
-        )
+        self.intent = self._intent(window)
         self.deposit = Deposit(
             health[ARCHIVE],
             settings,
@@ -93,6 +85,17 @@ class Pipeline:
 
         health[ARCHIVE].when_down = self.deposit.pool.flush
         health[RECIPIENTS].when_down = self.send.pool.flush
+
+    def _intent(self, window: int) -> Intent:
+        return Intent(
+            self._ledger,
+            window,
+            self.tokens[RECIPIENTS],
+            begun_soon=lambda: self.send.pool.waiting,
+            granted=self._granted,
+            dropped=self._left,
+            unknown=self._unknown,
+        )
 
     async def carry(self, delivery: int, number: int) -> None:
         """Take a part through all stages, as far as it may go."""
