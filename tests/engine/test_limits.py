@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 
 from letterbook.control.platform.actions import limit_route
 from letterbook.engine import tokens
+from letterbook.engine.database import statement
 from tests.engine.faults import Side
 from tests.engine.post import Post
 from tests.engine.test_window import in_flight, sampled
@@ -141,6 +143,17 @@ async def test_a_worker_that_vanished_gives_its_share_back(post: Post):
         await post.until_state(delivery, "finished")
     post.expect(delivery, sent=50, accepted=50)
     assert post.house.sql("SELECT * FROM outbox_share") == [], "who ends gives back at once"
+
+
+async def test_a_worker_that_is_cut_off_while_it_asks_keeps_nobody_waiting(post: Post):
+    """Its session stays in the server, in mid transaction."""
+    limit("recipients", connections=2, rate=1000)
+    async with await psycopg.AsyncConnection.connect(post.house.conninfo) as cut_off:
+        await cut_off.execute(statement("lock_flow"), {"route": "recipients"})
+        delivery = await post.deliver(20)
+        post.expect(delivery, sent=20, accepted=20)
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            await cut_off.execute("SELECT")
 
 
 async def test_a_worker_without_letters_leaves_the_connections_to_the_other(post: Post):
