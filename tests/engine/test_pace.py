@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from letterbook.engine import meter, pace
-from letterbook.engine.meter import Demand, Meter, Reading
+from letterbook.engine import gauge, pace
+from letterbook.engine.gauge import Demand, Gauge, Reading
 from letterbook.engine.pace import Pace
 from tests.engine.post import Post
 from tests.engine.test_limits import limit, limit_live
@@ -68,24 +68,24 @@ def test_what_is_slow_is_said():
     assert pace.look(2, 10, 10) == "a reply takes 0.50 s, at its best 0.02 s"
 
 
-def test_the_meter_measures_only_while_there_is_enough_to_do():
-    meter = Meter()
+def test_the_gauge_measures_only_while_there_is_enough_to_do():
+    gauge = Gauge()
     busy, bound, idle = Demand(True, False), Demand(True, True), Demand(False, False)
-    assert meter.read(0.0, 0, busy) == Reading(None, False)
-    assert meter.read(0.5, 20, busy) == Reading(None, False), "too short a time"
-    assert meter.read(1.0, 50, bound) == Reading(50, False)
-    assert meter.read(2.0, 150, bound) == Reading(75, False)
-    assert meter.read(4.0, 350, bound) == Reading(100, True), "only the last seconds count"
-    assert meter.read(5.0, 400, idle) == Reading(None, False)
-    assert meter.read(6.0, 400, busy) == Reading(None, False), "it begins anew"
+    assert gauge.read(0.0, 0, busy) == Reading(None, False)
+    assert gauge.read(0.5, 20, busy) == Reading(None, False), "too short a time"
+    assert gauge.read(1.0, 50, bound) == Reading(50, False)
+    assert gauge.read(2.0, 150, bound) == Reading(75, False)
+    assert gauge.read(4.0, 350, bound) == Reading(100, True), "only the last seconds count"
+    assert gauge.read(5.0, 400, idle) == Reading(None, False)
+    assert gauge.read(6.0, 400, busy) == Reading(None, False), "it begins anew"
 
 
 @pytest.fixture
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds pass in tenths."""
     monkeypatch.setattr(pace, "_PERIOD", 0.1)
-    monkeypatch.setattr(meter, "_SPAN", 0.6)
-    monkeypatch.setattr(meter, "_AT_LEAST", 0.3)
+    monkeypatch.setattr(gauge, "_SPAN", 0.6)
+    monkeypatch.setattr(gauge, "_AT_LEAST", 0.3)
 
 
 @pytest.mark.usefixtures("_quickly")

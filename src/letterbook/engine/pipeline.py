@@ -15,11 +15,11 @@ from letterbook.engine.brake import Brake
 from letterbook.engine.contents import Contents, Frozen
 from letterbook.engine.database import Database, persist
 from letterbook.engine.deposit import Deposit
+from letterbook.engine.gauge import Demand
 from letterbook.engine.health import Health
 from letterbook.engine.intent import Intent
 from letterbook.engine.leases import Leases
 from letterbook.engine.ledger import Claim, Ledger
-from letterbook.engine.meter import Demand
 from letterbook.engine.routes import Archive, Route
 from letterbook.engine.send import Send
 from letterbook.engine.settle import Settle

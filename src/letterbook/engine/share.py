@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from letterbook.engine.database import LOST, Database, statement
-from letterbook.engine.meter import Demand, Meter
+from letterbook.engine.gauge import Demand, Gauge
 from letterbook.engine.pool import Pool
 
 _PERIOD: Final = 0.5
@@ -40,7 +40,7 @@ class Share:
         self._database = database
         self._pool = pool
         self._demand = demand
-        self._meter = Meter()
+        self._gauge = Gauge()
         self._loop = asyncio.get_running_loop()
         self._lease_ends = 0.0
         self._wanted = asyncio.Event()
@@ -68,7 +68,7 @@ class Share:
         if pool.share is not None:
             pool.grant(min(pool.share, pool.lanes))
         demand = self._demand()
-        reading = self._meter.read(now, pool.accepted, demand)
+        reading = self._gauge.read(now, pool.accepted, demand)
         values = {
             "route": self._route,
             "worker": self._worker,

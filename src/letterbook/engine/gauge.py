@@ -1,4 +1,4 @@
-"""The meter: how many messages a second a route accepts, measured while there is enough to do."""
+"""The gauge: how many messages a second a route accepts, measured while there is enough to do."""
 
 from collections import deque
 from typing import Final, NamedTuple
@@ -28,7 +28,7 @@ class _Sample(NamedTuple):
     bound: bool
 
 
-class Meter:
+class Gauge:
     """A moving average over the last seconds, of a count that only grows."""
 
     def __init__(self) -> None:
