@@ -1,18 +1,19 @@
 """Writes the reference pages from the code, or with --check says which are out of step.
 
-Settings come from their declaration, commands from the command line itself.
+Settings and metrics come from their declarations, commands from the command line itself.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from letterbook.cli import cli
+from letterbook.engine.metrics import LEDGER, WORKER, Metric
 from letterbook.settings import describe_settings
 
-FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+FOLDER = Path(__file__).parent.parent / "docs"
 
 
 def settings_page() -> str:
@@ -51,6 +52,41 @@ def commands_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def metrics_page() -> str:
+    """Return the page of metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        "A worker shows its metrics to Prometheus at `http://ADDRESS:PORT/metrics` when",
+        "`LETTERBOOK_METRICS` says where. Give each worker of a host a port of its own, and let",
+        "only Prometheus reach it: there is no password. Nothing personal is in them.",
+        "",
+        "## Of the worker",
+        "",
+        "Add these up over the workers.",
+        "",
+        *_metrics_table(WORKER),
+        "",
+        "## Of the ledger",
+        "",
+        "Every worker shows the same figures here, read at that moment: take `max`, not `sum`.",
+        "",
+        *_metrics_table(LEDGER),
+        "",
+        "Beside them stand the process's own: `process_cpu_seconds_total`,",
+        "`process_resident_memory_bytes` and the like.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics_table(metrics: Sequence[Metric]) -> Iterator[str]:
+    yield "| Metric | Kind | Label | What it says |"
+    yield "|---|---|---|---|"
+    for each in metrics:
+        words = f"`{each.label}`: {', '.join(each.words)}" if each.label else ""
+        yield f"| `{each.name}` | {each.kind} | {words} | {each.sentence} |"
+
+
 def _commands(
     group: click.Group, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -86,7 +122,11 @@ def _help(option: click.Option) -> str:
     return text
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page}
+PAGES = {
+    "reference/settings.md": settings_page,
+    "reference/commands.md": commands_page,
+    "operate/metrics.md": metrics_page,
+}
 
 
 def main() -> int:
@@ -100,7 +140,7 @@ def main() -> int:
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
     if stale:
-        print(f"docs/reference is out of step: {', '.join(stale)}; run scripts/reference.py")
+        print(f"docs is out of step: {', '.join(stale)}; run scripts/reference.py")
     return 1 if stale else 0
 
 

@@ -108,6 +108,12 @@ def test_a_wrong_value_is_told_with_its_place(tmp_path, file):
         ("lease", "soon"),
         ("language", "fr"),
         ("language", "EN"),
+        ("metrics", "9464"),
+        ("metrics", ":9464"),
+        ("metrics", "127.0.0.1"),
+        ("metrics", "127.0.0.1:65536"),
+        ("metrics", "127.0.0.1:" + "9" * 5000),
+        ("metrics", "a host:1"),
         ("log_format", ""),
         ("time_zone", "Mars/Olympus"),
         ("time_zone", "America"),
@@ -175,6 +181,19 @@ def test_values_are_read_into_their_types(tmp_path, file):
 )
 def test_a_dns_server_has_an_address_and_a_port(tmp_path, text, server):
     assert load(tmp_path, LETTERBOOK_DNS=text).dns == server
+
+
+@pytest.mark.parametrize(
+    ("value", "host", "port"),
+    [
+        ("127.0.0.1:9464", "127.0.0.1", 9464),
+        ("[::1]:0", "::1", 0),
+        ("host.example:1", "host.example", 1),
+    ],
+)
+def test_an_endpoint_is_a_host_and_a_port(tmp_path, value, host, port):
+    endpoint = load(tmp_path, LETTERBOOK_METRICS=value).metrics
+    assert (endpoint.host, endpoint.port, str(endpoint)) == (host, port, value)
 
 
 def test_the_file_may_be_named(tmp_path, file, monkeypatch):

@@ -115,6 +115,24 @@ def _server(value: object) -> tuple[str, int]:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A place to listen at; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _endpoint(value: object) -> Endpoint:
+    host, _, port = _text(value).rpartition(":")
+    if not host or not port.isdecimal() or len(port) > 5 or int(port) > 65_535:
+        raise ValueError("it must be an address and a port such as 127.0.0.1:9464")
+    return Endpoint(_host(host).strip("[]"), int(port))
+
+
 def _zone(value: object) -> str:
     try:
         return ZoneInfo(_text(value)).key
@@ -225,6 +243,12 @@ class Settings:
         "DNS server that `letterbook check --domain` asks, as ADDRESS or ADDRESS:PORT.",
         _server,
         shown="the system's",
+    )
+    metrics: Endpoint | None = _setting(
+        "Where the worker shows its metrics to Prometheus, such as 127.0.0.1:9464; port 0 takes "
+        "a free one. Who can reach it can read it.",
+        _endpoint,
+        shown="nowhere",
     )
     log_format: str = _setting(
         "How the worker writes its log.", _choice("console", "json"), default="console"

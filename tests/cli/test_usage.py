@@ -15,6 +15,10 @@ check
 routes set NAME URL [--ca] [--insecure] [--connections] [--per-connection] [--rate]
 routes limit NAME [--connections] [--per-connection] [--rate]
 routes show [--json]
+alerts set CHANNEL TARGET
+alerts off CHANNEL
+alerts test
+alerts show [--json]
 archive set ADDRESS [--policy] [--trust] [--yes]
 archive confirm CODE
 archive show [--json]
@@ -40,6 +44,8 @@ worker [--until-idle]
 CHOICES = {
     "routes set": {"name": ["recipients", "archive"]},
     "routes limit": {"name": ["recipients", "archive"]},
+    "alerts set": {"channel": ["mail", "webhook", "command"]},
+    "alerts off": {"channel": ["mail", "webhook", "command"]},
     "archive set": {"policy": ["hold", "owe"]},
     "deliveries log": {"form": ["csv", "jsonl"]},
 }

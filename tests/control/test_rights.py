@@ -27,6 +27,8 @@ ARCHIVE, IMPORT = Right.ARCHIVE_ADMINISTRATION, Right.RECIPIENT_IMPORT
 NEEDED: Mapping[str, Right] = {
     "platform.actions.set_route": Right.ADMINISTRATION,
     "platform.actions.limit_route": Right.ADMINISTRATION,
+    "platform.actions.set_alert_channel": Right.ADMINISTRATION,
+    "platform.actions.remove_alert_channel": Right.ADMINISTRATION,
     "platform.actions.confirm_archive_address": ARCHIVE,
     "platform.actions.set_archive_address": ARCHIVE,
     "platform.actions.set_archive_policy": ARCHIVE,
@@ -100,6 +102,8 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
             ("set_route", (house.sealer, "archive", RouteUrl.parse("smtps://relay.example")),
              {"ca": None, "insecure": False}),
             ("limit_route", ("recipients", {"rate": 5}), {}),
+            ("set_alert_channel", (house.sealer, "mail", "ops@example.net"), {}),
+            ("remove_alert_channel", ("mail",), {}),
             ("set_archive_address", ("new@vault.example",), no_one | {"trust": True}),
             ("confirm_archive_address", (code,), {}),
             ("set_archive_policy", (ArchivePolicy.OWE,), {}),

@@ -5,20 +5,24 @@ import email
 import email.policy
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from letterbook.control.outbox import actions
 from letterbook.control.outbox.errors import NotReadyError
+from letterbook.control.platform.actions import set_alert_channel
 from letterbook.smtp.server_events import ServerEvent
 from letterbook.testing.sink import Action
 from tests.engine.faults import DROP, reply
+from tests.engine.hook import Script
 from tests.engine.post import Post
-from tests.house import ACTOR, ARCHIVE_ADDRESS, House
+from tests.house import ACTOR, ARCHIVE_ADDRESS, House, in_django
 
 ARCHIVE = ARCHIVE_ADDRESS.encode()
 
@@ -212,9 +216,19 @@ def settled(post: Post, delivery: int) -> int:
     return sum(n for name, n in counts.items() if name not in ("pending", "deposited", "sending"))
 
 
+def keep_metrics(log: Path, file: Path) -> None:
+    """Keep the metrics of the worker whose log this is."""
+    at = re.findall(r"metrics +at=(\S+)", log.read_text())[-1]
+    with urllib.request.urlopen(f"http://{at}/metrics") as page, file.open("ab") as kept:
+        kept.write(page.read())
+
+
 async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, tmp_path: Path):
-    """Neither when all goes well nor after kills, and not in what the worker says."""
+    """Neither when all goes well nor after kills, and not in what the worker says: its log, its
+    metrics, its alerts."""
     house: House = post.house
+    script = Script(tmp_path)
+    in_django(set_alert_channel)(ACTOR, house.sealer, "command", str(script.path))
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     others = files_of(Path("/tmp")) if os.access("/tmp", os.R_OK) else set()
@@ -226,6 +240,7 @@ async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, t
         "dot", lambda event: reply(f"421 4.7.0 {event.envelope.recipients[0].address}"), times=1
     )
     post.recipients.at("dot", "451 4.7.1 Greylisted", whom=f"{MARKER}2@")
+    post.archive.at("RCPT", f"452 4.2.2 {MARKER}'s mailbox is full", times=2)
     post.recipients.delay = 0.01
     delivery = house.delivery(
         house.template(html="<p>Dear {{ recipient.first_name }}, unsubscribe")
@@ -236,6 +251,7 @@ async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, t
     environment = house.environment | {
         "LETTERBOOK_IN_FLIGHT": "16",
         "LETTERBOOK_LEASE": "1s",
+        "LETTERBOOK_METRICS": "127.0.0.1:0",
         "TMPDIR": str(temporary),
     }
     for target in (40, 120, 300):
@@ -249,6 +265,8 @@ async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, t
             )
         try:
             await post.until(lambda: settled(post, delivery) >= target, seconds=30)  # noqa: B023
+            await post.until(lambda: script.alerts)
+            await asyncio.to_thread(keep_metrics, log, tmp_path / "metrics")
             open_files = {each.resolve() for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
         finally:
             worker.send_signal(signal.SIGKILL)
@@ -260,4 +278,7 @@ async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, t
     found = [path for path in ours | files_of(tmp_path) if holds_marker(path)]
     assert not found
     assert "part claimed" in log.read_text(), "it was this worker's log"
+    assert "452 4.2.2" in log.read_text(), "its sign is told, not its words"
+    assert "letterbook_messages_total" in (tmp_path / "metrics").read_text()
+    assert "archive_full" in [each["cause"] for each in script.alerts]
     assert post.counts(delivery)["sent"] > 200

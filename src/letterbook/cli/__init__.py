@@ -11,6 +11,7 @@ from letterbook import __version__
 from letterbook.errors import LetterbookError
 
 _COMMANDS: Final = {
+    "alerts": ("alerts", "What somebody should know of, by mail, webhook or command."),
     "archive": ("platform", "The one archive address."),
     "check": ("platform", "Say what is wrong with the set-up, and how to mend it."),
     "deliveries": ("deliveries", "Deliveries: make, analyse, start, watch."),

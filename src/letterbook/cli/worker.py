@@ -10,7 +10,8 @@ import click
 import uvloop
 
 from letterbook.cli.output import complain
-from letterbook.engine.run import configure_logging, run_worker
+from letterbook.engine.logs import configure_logging
+from letterbook.engine.run import run_worker
 from letterbook.sealing import Sealer, load_sealer
 from letterbook.settings import Settings, load_settings
 

@@ -67,6 +67,13 @@ class Deposit:
         """Deposit at ``archive`` from now on."""
         self._archive = archive
 
+    @property
+    def lag(self) -> float:
+        """Seconds that the oldest copy in this stage has waited for the archive's 250."""
+        under_way = (letter.queued_at for letter in self._versions)
+        now = self._loop.time()
+        return now - min(self.pool.oldest or now, min(under_way, default=now))
+
     def put(self, letters: list[Letter]) -> None:
         """Take letters whose copies are to be deposited."""
         now = self._loop.time()

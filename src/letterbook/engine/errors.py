@@ -6,7 +6,9 @@ LetterbookError
     ├── SchemaMismatchError     the database has another schema than this release
     ├── NoRouteError            a route is needed that is not set
     ├── NoSigningKeyError       a delivery was frozen with a DKIM key that is not there
-    └── ProbeError              a route's server cannot be used; the message quotes it
+    ├── ProbeError              a route's server cannot be used; the message quotes it
+    ├── ExporterError           the worker cannot listen where its metrics shall be
+    └── ChannelError            an alert could not be told; the message quotes nobody
 """
 
 from letterbook.errors import ConfigurationError, LetterbookError
@@ -34,3 +36,11 @@ class NoSigningKeyError(EngineError, ConfigurationError):
 
 class ProbeError(EngineError):
     """A route's server cannot be used; the message quotes it."""
+
+
+class ExporterError(EngineError, ConfigurationError):
+    """The worker cannot listen where its metrics shall be."""
+
+
+class ChannelError(EngineError):
+    """An alert could not be told. The message holds no secret and quotes no server."""

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from letterbook.engine.database import Database, persist
+from letterbook.engine.sign import sign_of
 
 _log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ class Health:
 
     def _go_down(self, because: str) -> None:
         # A server's words may name a person: they belong into the database, not into a log.
-        _log.warning("route down", route=self.route, sign=because.partition(" ")[0])
+        _log.warning("route down", route=self.route, sign=sign_of(because))
         self.is_down = True
         self.because = because
         self.when_down()

@@ -20,11 +20,21 @@ from letterbook.engine.health import Health
 from letterbook.engine.intent import Intent
 from letterbook.engine.leases import Leases
 from letterbook.engine.ledger import Claim, Ledger
+from letterbook.engine.metrics import (
+    ARCHIVE_LAG,
+    CONNECTIONS,
+    IN_FLIGHT,
+    QUEUED,
+    ROUTE_UP,
+    SAMPLE,
+    Metrics,
+)
+from letterbook.engine.pool import Pool
 from letterbook.engine.routes import Archive, Route
 from letterbook.engine.send import Send
 from letterbook.engine.settle import Settle
 from letterbook.engine.tokens import Tokens
-from letterbook.engine.work import ARCHIVE, RECIPIENTS, Letter, Part, Row, Setback
+from letterbook.engine.work import ARCHIVE, RECIPIENTS, Letter, Outcome, Part, Row, Setback
 from letterbook.engine.write import write
 from letterbook.mail.identity import Identity
 from letterbook.mail.secrecy import Secret
@@ -48,7 +58,9 @@ class Pipeline:
         settings: Settings,
         identity: Identity,
         sealer: Sealer,
+        *,
         health: dict[str, Health],
+        metrics: Metrics,
     ) -> None:
         window = settings.in_flight
         self._ledger = ledger
@@ -61,6 +73,8 @@ class Pipeline:
         self._brakes: set[asyncio.Task[object]] = set()
         self._health = tuple(health.values())
         self._database = database
+        self._metrics = metrics
+        self._time = asyncio.get_running_loop().time
         self.leases = Leases(ledger, settings.lease)
         self.tokens = {name: Tokens(name, database) for name in (RECIPIENTS, ARCHIVE)}
         self.settle = Settle(ledger, self._contents, window, landed=self._landed, left=self._left)
@@ -69,7 +83,7 @@ class Pipeline:
             settings,
             Brake(self._pull_brake),
             error_address=self._error_address,
-            settled=self.settle.outcomes.add,
+            settled=self._answered,
         )
         self.intent = self._intent(window)
         self.deposit = Deposit(
@@ -85,6 +99,7 @@ class Pipeline:
 
         health[ARCHIVE].when_down = self.deposit.pool.flush
         health[RECIPIENTS].when_down = self.send.pool.flush
+        self._show_gauges(health)
 
     def _intent(self, window: int) -> Intent:
         return Intent(
@@ -159,7 +174,10 @@ class Pipeline:
                 return
             admission.enter(len(rows))
             claim.part.enter(len(rows))
-            self._distribute([self._write(claim.part, row, frozen) for row in rows])
+            began = self._time()
+            written = [self._write(claim.part, row, frozen) for row in rows]
+            self._metrics.stage("write", (self._time() - began) / len(rows))
+            self._distribute(written)
             await asyncio.sleep(0)
 
     def _write(self, part: Part, row: Row, frozen: Frozen) -> Letter | Setback:
@@ -177,9 +195,24 @@ class Pipeline:
         if copies:
             self.deposit.put(copies)
 
+    def _show_gauges(self, health: dict[str, Health]) -> None:
+        watch = self._metrics.watch
+        watch(IN_FLIGHT, lambda: self.intent.flying)
+        watch(ARCHIVE_LAG, lambda: self.deposit.lag)
+        self._show_route(self.send.pool, health[RECIPIENTS])
+        self._show_route(self.deposit.pool, health[ARCHIVE])
+
+    def _show_route(self, pool: Pool, health: Health) -> None:
+        watch = self._metrics.watch
+        watch(CONNECTIONS, lambda: pool.connections, health.route)
+        watch(QUEUED, lambda: pool.waiting, health.route)
+        watch(ROUTE_UP, lambda: not health.is_down, health.route)
+
     # From stage to stage.
 
     def _deposited(self, letter: Letter) -> None:
+        if letter.receipt is not None and _is_timed(letter):
+            self._metrics.stage("deposit", self._time() - letter.queued_at)
         if letter.only_copy:
             self.settle.copies.add(letter)
         else:
@@ -188,7 +221,15 @@ class Pipeline:
     def _granted(self, letters: list[Letter]) -> None:
         for admission in (self._plain, self._copied):
             admission.passed(sum(self._admission(each.row) is admission for each in letters))
+        now = self._time()
+        for letter in letters:
+            letter.queued_at = now
         self.send.put(letters)
+
+    def _answered(self, outcome: Outcome) -> None:
+        if outcome.reply is not None and _is_timed(outcome.letter):
+            self._metrics.stage("send", self._time() - outcome.letter.queued_at)
+        self.settle.outcomes.add(outcome)
 
     def _unknown(self, letter: Letter) -> None:
         """The ledger may have granted it, but it was not begun: that is all there is to settle."""
@@ -211,11 +252,17 @@ class Pipeline:
         return self._contents[delivery].error_address
 
     def _pull_brake(self, delivery: int, because: str) -> None:
-        _log.warning("brake", delivery=delivery, because=because)
+        # The refusal is in a server's words, which may name a person: not into a log.
+        _log.warning("brake", delivery=delivery)
         values = {"delivery": delivery, "because": because}
         task = asyncio.ensure_future(persist(self._database.fetch, "brake", values))
         self._brakes.add(task)
         task.add_done_callback(self._brakes.discard)
+
+
+def _is_timed(letter: Letter) -> bool:
+    """Whether this is one of the letters that are timed by themselves."""
+    return letter.row.ordinal % SAMPLE == 1
 
 
 def _chunks(rows: list[Row], size: int) -> Iterator[list[Row]]:

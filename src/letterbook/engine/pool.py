@@ -85,11 +85,6 @@ class Pool:
         return len(self._waiting)
 
     @property
-    def lanes(self) -> int:
-        """Lanes that are open, opening or leaving."""
-        return len(self._lanes)
-
-    @property
     def most(self) -> int:
         """Lanes that this worker has at most, whatever its share."""
         return self._settings.connections
@@ -98,6 +93,16 @@ class Pool:
     def busy(self) -> bool:
         """Whether there are letters, waiting or on a lane."""
         return bool(self._waiting) or any(not lane.idle for lane in self._lanes)
+
+    @property
+    def connections(self) -> int:
+        """Lanes that are open or being opened."""
+        return len(self._lanes)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the letter that has waited longest for a lane was queued (monotonic seconds)."""
+        return self._waiting[0].queued_at if self._waiting else None
 
     def use(self, route: Route | None) -> None:
         """Use ``route`` from now on; lanes to another one leave when they are done."""

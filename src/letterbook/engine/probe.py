@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import format_datetime, make_msgid
 
 from letterbook.engine.errand import run_errand
 from letterbook.engine.errors import ProbeError
+from letterbook.engine.notice import mail_notice
 from letterbook.engine.routes import Route
-from letterbook.mail.address import domain_of
-from letterbook.mail.headers import address_header, text_header
 from letterbook.settings import Settings
-from letterbook.smtp.events import Stage
 from letterbook.smtp.extensions import Extensions
 from letterbook.smtp.transaction import Transaction
 
@@ -41,26 +38,19 @@ async def mail_code(
     route: Route, settings: Settings, *, sender: str, address: str, code: str, now: datetime
 ) -> str:
     """Mail the code that confirms ``address``; return the server's reply. Raises ProbeError."""
-    header = (
-        f"Message-ID: {make_msgid(domain=domain_of(sender))}\r\nDate: {format_datetime(now)}\r\n"
-    ).encode() + b"".join(
-        (
-            address_header("From", sender, "Letterbook"),
-            address_header("To", address),
-            text_header("Subject", f"{code} confirms this archive address"),
-            text_header("Auto-Submitted", "auto-generated"),
-        )
+    lines = [
+        "Letterbook is about to send a hidden copy of every message here.",
+        "",
+        f"    letterbook archive confirm {code}",
+        "",
+        "If you did not ask for this, do nothing.",
+    ]
+    return await mail_notice(
+        route,
+        settings,
+        sender=sender,
+        address=address,
+        subject=f"{code} confirms this archive address",
+        lines=lines,
+        now=now,
     )
-    body = (
-        "Letterbook is about to send a hidden copy of every message here.\r\n"
-        "\r\n"
-        f"    letterbook archive confirm {code}\r\n"
-        "\r\n"
-        "If you did not ask for this, do nothing.\r\n"
-    )
-    content = header + b"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" + body.encode()
-    errand = Transaction(sender=sender, recipient=address, content=content, subject=None)
-    answer = await run_errand(route, settings, errand)
-    if answer.stage is not Stage.CONTENT or not answer.reply.positive:
-        raise ProbeError(f"{route.shown} refused {answer.stage}: {answer.reply.text}")
-    return answer.reply.text

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -12,9 +10,13 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
+from letterbook.engine.alerts import Alerts
+from letterbook.engine.channels import Channels
 from letterbook.engine.database import LOST, Database
+from letterbook.engine.exporter import Exporter
 from letterbook.engine.health import Health
-from letterbook.engine.ledger import Ledger
+from letterbook.engine.meter import MeteredLedger
+from letterbook.engine.metrics import Metrics
 from letterbook.engine.pipeline import Pipeline
 from letterbook.engine.routes import load_identity
 from letterbook.engine.share import Share
@@ -49,7 +51,7 @@ async def run_worker(
 ) -> None:
     """Work until ``stop`` is set, or until there is nothing to do.
 
-    Raises SchemaMismatchError and SealError before anything begins.
+    Raises SchemaMismatchError, SealError and ExporterError before anything begins.
     """
     async with Database(conninfo) as database:
         await database.require_schema()
@@ -66,7 +68,10 @@ class Worker:
         self._database = database
         self._settings = settings
         self._sealer = sealer
-        self._ledger = Ledger(database, self._id, settings.lease)
+        self.metrics = metrics = Metrics()
+        self._ledger = MeteredLedger(database, self._id, settings.lease, metrics)
+        self.exporter = Exporter(metrics, database)
+        self._alerts = Alerts(database, Channels(database, sealer, settings), settings.base_url)
         self._jobs = procrastinate.App(
             connector=procrastinate.PsycopgConnector(conninfo=database.conninfo, max_size=6)
         )
@@ -76,7 +81,13 @@ class Worker:
         identity = await load_identity(self._database, self._sealer)
         health = {name: Health(name, self._database) for name in (RECIPIENTS, ARCHIVE)}
         self._pipeline = Pipeline(
-            self._database, self._ledger, self._settings, identity, self._sealer, health
+            self._database,
+            self._ledger,
+            self._settings,
+            identity,
+            self._sealer,
+            health=health,
+            metrics=self.metrics,
         )
         self._watch = Watch(
             self._id, self._database, self._sealer, self._settings, self._pipeline, health
@@ -109,8 +120,14 @@ class Worker:
             self._watch.run,
             *(share.run for share in self._shares),
             *(tokens.run for tokens in pipeline.tokens.values()),
+            self._alerts.run,
+            self._alerts.run_telling,
         )
-        async with self._jobs.open_async(), _running(services):
+        async with (
+            self.exporter.listening(self._settings.metrics),
+            self._jobs.open_async(),
+            _running(services),
+        ):
             async with _running((self._sweeper.run, self._sweeper.listen)):
                 carrying = asyncio.gather(
                     self._carry_parts(_PARTS, stop), self._carry_parts(_COPIED_PARTS, stop)
@@ -190,22 +207,3 @@ async def _running(services: Sequence[_Service]) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
-
-
-def configure_logging(settings: Settings) -> None:
-    """Write structured lines to standard error; no personal data is ever in them."""
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
-    renderer = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=False)
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -66,14 +66,14 @@ class Share:
         """Ask for a share. While the answer is on its way there are no more lanes than before."""
         pool, now = self._pool, self._loop.time()
         if pool.share is not None:
-            pool.grant(min(pool.share, pool.lanes))
+            pool.grant(min(pool.share, pool.connections))
         demand = self._demand()
         reading = self._gauge.read(now, pool.accepted, demand)
         values = {
             "route": self._route,
             "worker": self._worker,
             "lease": _LEASE,
-            "open": pool.lanes,
+            "open": pool.connections,
             "most": pool.most,
             "busy": demand.busy,
             "bound": reading.bound,

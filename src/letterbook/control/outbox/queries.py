@@ -81,6 +81,20 @@ class LogLine:
     reason: Failure | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertView:
+    """An alert whose cause lasts, or is not told to be over yet; ``troubles`` by channel."""
+
+    alert: int
+    cause: str
+    object: str
+    facts: dict[str, Any]
+    opened_at: datetime
+    closed_at: datetime | None
+    told: tuple[str, ...]
+    troubles: dict[str, str]
+
+
 def delivery_view(delivery_id: int) -> DeliveryView:
     """Return the delivery with its tallies. Raises NotFoundError."""
     delivery = find_delivery(delivery_id)
@@ -159,6 +173,25 @@ def health() -> dict[str, tuple[str, str | None]]:
     with cursor() as db:
         db.execute("SELECT route, state, because FROM outbox_health")
         return {route: (state, because) for route, state, because in db.fetchall()}
+
+
+def alerts() -> list[AlertView]:
+    """Return the alerts that are open, and those that some channel has not been told of yet."""
+    with cursor() as db:
+        db.execute(statement("outbox", "alerts"))
+        return [
+            AlertView(
+                alert=alert,
+                cause=cause,
+                object=about,
+                facts=msgspec.json.decode(facts),
+                opened_at=opened_at,
+                closed_at=closed_at,
+                told=tuple(told),
+                troubles=msgspec.json.decode(troubles),
+            )
+            for alert, cause, about, facts, opened_at, closed_at, told, troubles in db.fetchall()
+        ]
 
 
 def _tallies(delivery_id: int) -> dict[str, int]:

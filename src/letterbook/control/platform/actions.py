@@ -13,9 +13,20 @@ from django.db.models.functions import Now
 from letterbook.control.kernel.actor import Actor, Right
 from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.sql import cursor
-from letterbook.control.platform.errors import ArchiveAddressError, RouteError
+from letterbook.control.platform.channels import read_target
+from letterbook.control.platform.errors import (
+    AlertChannelError,
+    ArchiveAddressError,
+    RouteError,
+)
 from letterbook.control.platform.limits import checked_limits
-from letterbook.control.platform.models import ArchiveAddress, ArchivePolicy, Route, Secret
+from letterbook.control.platform.models import (
+    AlertChannel,
+    ArchiveAddress,
+    ArchivePolicy,
+    Route,
+    Secret,
+)
 from letterbook.control.platform.queries import IDENTITY_SECRET
 from letterbook.control.platform.routes import ROUTES, RouteUrl, check_authorities
 from letterbook.mail.address import address_key, normalise_address
@@ -200,6 +211,44 @@ def set_archive_policy(actor: Actor, policy: Policy) -> None:
                 before=before,
                 after={"policy": policy},
             )
+
+
+def set_alert_channel(actor: Actor, sealer: Sealer, kind: str, target: str) -> str:
+    """Let alerts go to ``target``; return it as it may be shown. Raises AlertChannelError.
+
+    Alerts that are open are told there too.
+    """
+    actor.require(Right.ADMINISTRATION)
+    found = read_target(kind, target)
+    with transaction.atomic():
+        old = AlertChannel.objects.select_for_update().filter(kind=kind).first()
+        values = {
+            "shown": found.shown,
+            "sealed": sealer.seal(f"alert channel {kind}", found.target.encode()),
+            "changed_at": Now(),
+        }
+        AlertChannel.objects.update_or_create(kind=kind, defaults=values)
+        record(
+            actor,
+            "set alert channel",
+            f"alert channel {kind}",
+            before={"target": old.shown} if old else None,
+            after={"target": found.shown},
+        )
+    return found.shown
+
+
+def remove_alert_channel(actor: Actor, kind: str) -> None:
+    """Tell no alerts over this channel any more. Raises AlertChannelError."""
+    actor.require(Right.ADMINISTRATION)
+    with transaction.atomic():
+        old = AlertChannel.objects.select_for_update().filter(kind=kind).first()
+        if old is None:
+            raise AlertChannelError(f"no alerts go by {kind}: `letterbook alerts show`")
+        with cursor() as db:  # what was not told yet goes with it, in the database
+            db.execute("DELETE FROM platform_alertchannel WHERE kind = %s", [kind])
+        what = f"alert channel {kind}"
+        record(actor, "remove alert channel", what, before={"target": old.shown})
 
 
 def _one_after_the_other() -> None:

@@ -13,3 +13,7 @@ class DkimKeyError(ActionError):
 
 class ArchiveAddressError(ActionError):
     """The archive address cannot be set or confirmed."""
+
+
+class AlertChannelError(ActionError):
+    """The alert channel cannot be used as given."""

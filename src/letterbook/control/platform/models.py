@@ -1,4 +1,4 @@
-"""Routes, archive addresses, policy, secrets, DKIM keys."""
+"""Routes, archive addresses, policy, secrets, DKIM keys, alert channels."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -99,3 +99,14 @@ class DkimKey(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["domain", "selector"], name="one_dkim_key_a_name")
         ]
+
+
+class AlertChannel(models.Model):
+    """Where alerts go: one mail address, one webhook, one command."""
+
+    kind = models.TextField(primary_key=True)
+    """mail, webhook or command."""
+    shown = models.TextField()
+    """The target as it may be shown: a webhook's URL may be a secret."""
+    sealed = models.BinaryField()
+    changed_at = models.DateTimeField(db_default=Now())

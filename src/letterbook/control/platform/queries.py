@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, cast
 
 from letterbook.control.platform.models import (
+    AlertChannel,
     ArchiveAddress,
     ArchivePolicy,
     DkimKey,
@@ -91,6 +92,13 @@ def archive() -> ArchiveView:
         pending=pending.address if pending else None,
         policy=Policy(policy) if policy else Policy.HOLD,
     )
+
+
+def alert_channels() -> dict[str, tuple[str, bytes]]:
+    """Return where alerts go, by kind: the target as it may be shown, and sealed."""
+    return {
+        row.kind: (row.shown, bytes(row.sealed)) for row in AlertChannel.objects.order_by("kind")
+    }
 
 
 def has_secrets() -> bool:

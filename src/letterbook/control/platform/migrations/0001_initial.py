@@ -55,6 +55,18 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="AlertChannel",
+            fields=[
+                ("kind", models.TextField(primary_key=True, serialize=False)),
+                ("shown", models.TextField()),
+                ("sealed", models.BinaryField()),
+                (
+                    "changed_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
             name="ArchiveAddress",
             fields=[
                 ("version", models.BigAutoField(primary_key=True, serialize=False)),

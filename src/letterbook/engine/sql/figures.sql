@@ -1,0 +1,1 @@
+SELECT metric, word, value FROM outbox_figures
