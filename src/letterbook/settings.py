@@ -214,7 +214,8 @@ class Settings:
         default=256,
     )
     connections: int = _setting(
-        "SMTP connections that one worker opens to each route at most.",
+        "SMTP connections that one worker opens to each route at most; a route's own limit is of "
+        "all workers together.",
         _whole(1, 1_000),
         default=10,
     )

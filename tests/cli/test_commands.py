@@ -192,6 +192,9 @@ def test_routes_are_shown_without_passwords(house: House, terminal: Terminal):
         "has_password": True,
         "own_ca": False,
         "insecure": False,
+        "connections": None,
+        "per_connection": None,
+        "rate": None,
         "size_limit": None,
         "extensions": [],
         "probed_at": None,
@@ -202,6 +205,74 @@ def test_routes_are_shown_without_passwords(house: House, terminal: Terminal):
     ((everything,),) = house.sql("SELECT string_agg(t::text, '') FROM kernel_auditline t")
     assert "s3cret" not in everything
     assert audit(house, "set route")[0][0] == command_line_actor().name
+
+
+def test_limits_of_a_route(house: House, terminal: Terminal):
+    house.set_route("archive", 1)
+    shown = terminal("routes", "limit", "archive", "--rate", "0.5", "--connections", "3").stdout
+    assert shown == (
+        "Limits of the archive route: connections 3, messages a connection none, "
+        "messages a second 0.5.\n"
+    )
+    terminal("routes", "set", "archive", "smtp://localhost:2", "--rate", "none")
+    (route,) = terminal.json("routes", "show")
+    assert (route["connections"], route["per_connection"], route["rate"]) == (3, None, None)
+    terminal("routes", "limit", "archive", "--per-connection", "100")
+    lines = terminal("routes", "show").stdout.splitlines()
+    assert lines[1].split()[:8] == [
+        "archive", "smtp://localhost:2", "no", "no", "no", "3", "100", "none",
+    ]  # fmt: skip
+    for arguments, words in (
+        (["limit", "archive"], "name a limit"),
+        (["limit", "archive", "--rate", "fast"], "'fast' is neither a number nor the word none"),
+        (["set", "archive", "smtp://localhost", "--rate", "fast"], "'fast' is neither a number"),
+    ):
+        assert words in terminal("routes", *arguments, status=2).stderr
+    done = terminal("routes", "limit", "archive", "--connections", "1.5", status=1)
+    assert "connections must be a whole number from 1" in done.stderr
+    done = terminal("routes", "set", "archive", "smtp://localhost:3", "--rate", "0", status=1)
+    assert "rate must be a number of messages a second" in done.stderr
+    assert terminal.json("routes", "show")[0]["url"] == "smtp://localhost:2", "nothing was changed"
+
+
+def test_an_analysis_says_what_the_archive_can_take(house: House, terminal: Terminal):
+    house.set_route("recipients", 1)
+    house.set_route("archive", 1)
+    house.set_archive()
+    house.people(10)
+    delivery = house.delivery(house.template(validity={"delivery": "1h"}))
+    assert "archive accepts     not yet measured" in analysed(terminal, delivery)
+    terminal("routes", "limit", "archive", "--rate", "0.002")
+    printed = analysed(terminal, delivery)
+    assert "limit of the archive route  0.002 copies/s" in printed
+    assert "UTC, if it starts now" in printed
+    assert "warning archive-capacity: the archive would accept the last copy at" in printed
+    report = terminal.json("deliveries", "analyze", delivery)
+    assert (report["archive_rate"], report["archive_rate_limit"]) == (None, 0.002)
+    assert datetime.fromisoformat(report["last_copy_at"]) > datetime.now(UTC)
+    assert report["copy_bytes"] == report["estimated_bytes"]
+
+
+def analysed(terminal: Terminal, delivery: int) -> str:
+    return str(terminal("deliveries", "analyze", delivery).stdout)
+
+
+def test_what_binds_a_delivery_is_shown(house: House, terminal: Terminal):
+    house.set_route("recipients", 1)
+    house.set_route("archive", 1)
+    house.set_archive()
+    delivery = house.started(10)
+    house.sql(
+        "INSERT INTO outbox_share (route, worker, connections, busy, bound, per_second, until) "
+        "SELECT 'archive', gen_random_uuid(), 1, true, true, 206, now() + interval '1 minute' "
+        "FROM generate_series(1, 2)"
+    )
+    assert "archive-bound: 412.0 copies/s" in terminal("deliveries", "show", delivery).stdout
+    shown = terminal.json("deliveries", "show", delivery)
+    assert (shown["bound_by"], shown["rate"]) == ("archive", 412)
+    house.sql("UPDATE outbox_share SET until = now()")
+    shown = terminal.json("deliveries", "show", delivery)
+    assert (shown["bound_by"], shown["rate"]) == (None, None)
 
 
 def test_a_password_is_asked_for_and_not_shown(house: House):

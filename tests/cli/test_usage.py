@@ -12,7 +12,8 @@ COMMANDS = """
 demo [--recipients] [--once] [--json]
 migrate
 check
-routes set NAME URL [--ca] [--insecure]
+routes set NAME URL [--ca] [--insecure] [--connections] [--per-connection] [--rate]
+routes limit NAME [--connections] [--per-connection] [--rate]
 routes show [--json]
 alerts set CHANNEL TARGET
 alerts off CHANNEL
@@ -44,6 +45,7 @@ worker [--until-idle]
 
 CHOICES = {
     "routes set": {"name": ["recipients", "archive"]},
+    "routes limit": {"name": ["recipients", "archive"]},
     "alerts set": {"channel": ["mail", "webhook", "command"]},
     "alerts off": {"channel": ["mail", "webhook", "command"]},
     "archive set": {"policy": ["hold", "owe"]},

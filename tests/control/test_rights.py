@@ -29,6 +29,7 @@ NEEDED: Mapping[str, Right] = {
     "outbox.actions.resend": START,
     "outbox.actions.settle_doubts": START,
     "platform.actions.set_route": Right.ADMINISTRATION,
+    "platform.actions.limit_route": Right.ADMINISTRATION,
     "platform.actions.set_alert_channel": Right.ADMINISTRATION,
     "platform.actions.remove_alert_channel": Right.ADMINISTRATION,
     "platform.actions.confirm_archive_address": ARCHIVE,
@@ -107,6 +108,7 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
         for name, values, named in (
             ("set_route", (house.sealer, "archive", RouteUrl.parse("smtps://relay.example")),
              {"ca": None, "insecure": False}),
+            ("limit_route", ("recipients", {"rate": 5}), {}),
             ("set_alert_channel", (house.sealer, "mail", "ops@example.net"), {}),
             ("remove_alert_channel", ("mail",), {}),
             ("set_archive_address", ("new@vault.example",), no_one | {"trust": True}),

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from letterbook.engine import alerts, pool, run, sweep, watch
+from letterbook.engine import alerts, pool, run, share, sweep, watch
 from tests.engine.post import Post
 from tests.house import House
 
@@ -13,6 +13,8 @@ from tests.house import House
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the engine looks at twice a second it looks at more often here, to save time."""
     monkeypatch.setattr(watch, "_PERIOD", 0.1)
+    monkeypatch.setattr(share, "_PERIOD", 0.1)
+    monkeypatch.setattr(share, "_LEAST_PERIOD", 0.02)
     monkeypatch.setattr(sweep, "_PERIOD", 0.1)
     monkeypatch.setattr(alerts, "_PERIOD", 0.1)
     monkeypatch.setattr(run, "_IDLE_CHECK", 0.05)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -33,6 +34,8 @@ from letterbook.control.outbox import actions, queries
 from letterbook.control.outbox.analysis import AnalysisReport, analyze, state_after
 from letterbook.control.outbox.freeze import Defaults
 from letterbook.control.outbox.queries import DeliveryView, LogLine
+from letterbook.control.outbox.throughput import Bound
+from letterbook.control.platform.routes import ARCHIVE
 from letterbook.mail.status import DeliveryKind, DeliveryState, MessageStatus
 
 bcc_option = click.option(
@@ -266,6 +269,8 @@ def _as_json(view: DeliveryView, window: int) -> dict[str, object]:
         "waves": view.waves,
         "duration_seconds": view.duration.total_seconds() if view.duration else None,
         "valid_until": view.valid_until,
+        "bound_by": view.bound.route if view.bound else None,
+        "rate": view.bound.per_second if view.bound else None,
     }
 
 
@@ -278,6 +283,7 @@ def _print_report(delivery: int, report: AnalysisReport) -> None:
             ("messages", f"{report.messages:,}"),
             ("copies", f"{report.copies:,}"),
             ("estimated size", f"{report.estimated_bytes:,} octets"),
+            *(_archive_facts(report) if report.copies else ()),
         ]
     )
     for finding in report.warnings:
@@ -286,6 +292,18 @@ def _print_report(delivery: int, report: AnalysisReport) -> None:
         stdout.print(f"[red]error[/] {finding.rule}: {escape(finding.message)}")
     if not report.errors:
         click.echo(f"Ready: letterbook deliveries start {delivery}")
+
+
+def _archive_facts(report: AnalysisReport) -> Iterator[tuple[str, object]]:
+    yield "size of the copies", f"{report.copy_bytes:,} octets"
+    rate = report.archive_rate
+    yield "archive accepts", "not yet measured" if rate is None else f"{rate:,.1f} copies/s"
+    if report.archive_rate_limit is not None:
+        yield "limit of the archive route", f"{report.archive_rate_limit:,g} copies/s"
+    if report.copies_ahead:
+        yield "copies ahead", f"{report.copies_ahead:,}, of other deliveries"
+    if report.last_copy_at is not None:
+        yield "last copy accepted", f"{report.last_copy_at:%Y-%m-%d %H:%M:%S} UTC, if it starts now"
 
 
 def _print_view(view: DeliveryView, window: int) -> None:
@@ -303,6 +321,7 @@ def _print_view(view: DeliveryView, window: int) -> None:
             ("priority", view.priority),
             *_shown_waves(view),
             ("window", window),
+            *([("pace", _pace(view.bound))] if view.bound else ()),
             ("scheduled", view.scheduled_at),
             ("started", view.started_at),
             ("finished", view.finished_at),
@@ -327,6 +346,12 @@ def _shown_waves(view: DeliveryView) -> list[tuple[str, object]]:
 
 def _shown_duration(duration: timedelta) -> str:
     return f"{str(duration).partition('.')[0]} ({duration.total_seconds():,.1f} s)"
+
+
+def _pace(bound: Bound) -> str:
+    things = "copies" if bound.route == ARCHIVE else "messages"
+    rate = "not yet measured" if bound.per_second is None else f"{bound.per_second:,.1f} {things}/s"
+    return f"{bound.route}-bound: {rate}"
 
 
 def _print_end(view: DeliveryView) -> None:

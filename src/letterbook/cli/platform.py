@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from letterbook.cli.limits import changes_of, limit_options, shown_limit
 from letterbook.cli.output import (
     complain,
     json_option,
@@ -20,6 +21,7 @@ from letterbook.control.deliveries.queries import running_with_email_bcc
 from letterbook.control.kernel.errors import ActionError
 from letterbook.control.outbox.queries import health, worker_is_running
 from letterbook.control.platform import actions, queries
+from letterbook.control.platform.limits import LIMITS, checked_limits
 from letterbook.control.platform.routes import ARCHIVE, RECIPIENTS, RouteUrl
 from letterbook.control.recipients.queries import is_recipient
 from letterbook.engine.errors import NoRouteError, ProbeError
@@ -79,11 +81,13 @@ def routes() -> None:
 @click.argument("url")
 @click.option("--ca", type=click.Path(path_type=Path), help="PEM file of certificates to trust.")
 @click.option("--insecure", is_flag=True, help="Allow no TLS, or a certificate that is not valid.")
-def set_route(name: str, url: str, ca: Path | None, insecure: bool) -> None:
+@limit_options
+def set_route(name: str, url: str, ca: Path | None, insecure: bool, **limits: float | None) -> None:
     """Set a route: smtp://, smtps:// or smtp+starttls://[USER[:PASSWORD]@]HOST[:PORT].
 
-    A password that the URL lacks is asked for.
+    A password that the URL lacks is asked for. Limits that are not named stay as they are.
     """
+    changes = checked_limits(changes_of(limits))
     route = RouteUrl.parse(url)
     if route.username and route.password is None:
         password = click.prompt(f"Password of {route.username}", hide_input=True, err=True)
@@ -97,6 +101,8 @@ def set_route(name: str, url: str, ca: Path | None, insecure: bool) -> None:
             ca=_read_ca(ca) if ca else None,
             insecure=insecure,
         )
+        if changes:
+            actions.limit_route(session.actor, name, changes)
         click.echo(f"The {name} route is {route.shown}.")
         try:
             found = probe_route(session, name)
@@ -105,6 +111,22 @@ def set_route(name: str, url: str, ca: Path | None, insecure: bool) -> None:
         else:
             offered = " ".join(sorted(found.extensions.keywords)) or "no extensions"
             click.echo(f"It answers, and offers {offered}.")
+
+
+@routes.command("limit")
+@click.argument("name", type=click.Choice([RECIPIENTS, ARCHIVE]))
+@limit_options
+def limit_route(name: str, **limits: float | None) -> None:
+    """Change limits of a route; running workers keep to them within a second."""
+    changes = changes_of(limits)
+    if not changes:
+        raise click.UsageError("name a limit: --connections, --per-connection or --rate")
+    with open_session() as session:
+        actions.limit_route(session.actor, name, changes)
+        (found,) = (each for each in queries.routes() if each.name == name)
+        shown = (shown_limit(getattr(found, limit)) for limit in LIMITS)
+        said = "connections {}, messages a connection {}, messages a second {}".format(*shown)
+        click.echo(f"Limits of the {name} route: {said}.")
 
 
 @routes.command("show")
@@ -117,7 +139,18 @@ def show_routes(as_json: bool) -> None:
         print_json(found)
     else:
         print_table(
-            ("route", "url", "password", "own CA", "insecure", "size limit", "probed"),
+            (
+                "route",
+                "url",
+                "password",
+                "own CA",
+                "insecure",
+                "connections",
+                "per connection",
+                "rate",
+                "size limit",
+                "probed",
+            ),
             [
                 (
                     each.name,
@@ -125,6 +158,9 @@ def show_routes(as_json: bool) -> None:
                     _yes(each.has_password),
                     _yes(each.own_ca),
                     _yes(each.insecure),
+                    shown_limit(each.connections),
+                    shown_limit(each.per_connection),
+                    shown_limit(each.rate),
                     each.size_limit,
                     each.probed_at,
                 )

@@ -13,6 +13,11 @@ class Admission:
         """The priorities of those who wait."""
         self._changed = asyncio.Event()
 
+    @property
+    def ahead(self) -> int:
+        """Letters that are in the pipeline and have no intent yet."""
+        return self._ahead
+
     async def wait(self, letters: int, priority: int) -> None:
         """Wait until ``letters`` more fit (or the pipeline is empty), the highest first."""
         self._waiting.append(priority)

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from letterbook.engine.health import Health
+from letterbook.engine.pace import Pace
 from letterbook.engine.pool import Pool
 from letterbook.engine.retry import HOURLY, copy_backoff
 from letterbook.engine.routes import Archive
+from letterbook.engine.tokens import Tokens
 from letterbook.engine.verdict import Verdict, judge_copy
 from letterbook.engine.work import Letter, Receipt, Setback
 from letterbook.mail.identity import Identity, MessageRef
@@ -37,6 +39,7 @@ class Deposit:
         self,
         health: Health,
         settings: Settings,
+        tokens: Tokens,
         *,
         identity: Identity,
         error_address: Callable[[int], str],
@@ -57,7 +60,8 @@ class Deposit:
         self._loop = asyncio.get_running_loop()
         self.owe_after = OWE_AFTER
         # The first connection that is lost means that the archive is down (design, section 6).
-        self.pool = Pool(self, health, settings, strikes_allowed=1)
+        self._pace = Pace(self._loop.time())
+        self.pool = Pool(self, health, settings, strikes_allowed=1, tokens=tokens, pace=self._pace)
 
     def use(self, archive: Archive) -> None:
         """Deposit at ``archive`` from now on."""
@@ -119,7 +123,8 @@ class Deposit:
         match judge_copy(stage, reply):
             case Verdict.ACCEPTED:
                 self._postponed = self._refused = 0
-                self._health.well()
+                if self._pace.is_full:
+                    self._health.well()
                 letter.copy = CopyStatus.ACCEPTED
                 letter.receipt = Receipt(datetime.now(UTC), version, reply.text)
                 self._accepted(letter)
@@ -156,6 +161,7 @@ class Deposit:
 
     def _postpone(self, letter: Letter, reply: Reply) -> None:
         self._postponed += 1
+        self._pace.put_off()
         if self._postponed >= _POSTPONED_IN_A_ROW:
             self._postponed = 0
             self._health.down(reply.text)

@@ -1,17 +1,21 @@
 """Intent: committed before a message may begin; what the ledger does not grant is not sent."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
 from letterbook.engine.batch import LINGER
 from letterbook.engine.database import LOST
 from letterbook.engine.ledger import Ledger
+from letterbook.engine.tokens import Tokens
 from letterbook.engine.work import Letter
 from letterbook.mail.status import CopyStatus
 
+_LOOK: Final = 0.1
 _log = structlog.get_logger(__name__)
 
 
@@ -20,25 +24,37 @@ class Intent:
 
     ``granted`` letters go on; ``dropped`` ones leave the pipeline, their rows as the ledger has
     them; ``unknown`` ones may or may not have been granted when the database was lost.
+    ``begun_soon`` counts granted letters that have not begun.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         window: int,
+        tokens: Tokens,
         *,
+        begun_soon: Callable[[], int],
         granted: Callable[[list[Letter]], None],
         dropped: Callable[[Letter], None],
         unknown: Callable[[Letter], None],
     ) -> None:
         self._ledger = ledger
         self._window = window
+        self._tokens = tokens
+        self._begun_soon = begun_soon
         self._granted = granted
         self._dropped = dropped
         self._unknown = unknown
         self._ready: deque[Letter] = deque()
         self._changed = asyncio.Event()
         self._flying = 0
+        self._loop = asyncio.get_running_loop()
+        tokens.when_more = self._changed.set
+
+    @property
+    def waiting(self) -> int:
+        """Letters that have no intent yet."""
+        return len(self._ready)
 
     @property
     def flying(self) -> int:
@@ -59,9 +75,12 @@ class Intent:
         """Ask and ask again, until cancelled."""
         while True:
             await self._worth_asking()
-            room = self._window - self._flying
-            batch = [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
-            await self._ask(batch)
+            room = min(self._window - self._flying, len(self._ready))
+            may_go = room if self._tokens.rate is None else self._with_leave(room)
+            if may_go:
+                await self._ask([self._ready.popleft() for _ in range(may_go)])
+            else:
+                await self._more_leave()
 
     async def _worth_asking(self) -> None:
         """Wait for a batch that is worth a commit, but not for long."""
@@ -71,6 +90,27 @@ class Intent:
             await self._changed.wait()
         if len(self._ready) < quarter or self._window - self._flying < quarter:
             await asyncio.sleep(LINGER)
+
+    def _with_leave(self, room: int) -> int:
+        """Say how many letters may ask, where the rate is limited.
+
+        No intent is committed before its message has leave to begin, and only few that wait for
+        a lane have it. Letters that may not begin need none: the gate only notes their copies.
+        """
+        now = self._loop.time()
+        self._ready = deque(sorted(self._ready, key=lambda letter: letter.part.may_begin(now)))
+        resting = sum(not letter.part.may_begin(now) for letter in self._ready)
+        if resting >= room:
+            return room
+        soon = max(0, self._tokens.burst - self._begun_soon())
+        return resting + self._tokens.take(min(room - resting, soon))
+
+    async def _more_leave(self) -> None:
+        """Wait until there may be leave for more; parts that are shut are seen soon."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK):
+                await self._changed.wait()
 
     async def _ask(self, batch: list[Letter]) -> None:
         self._flying += len(batch)

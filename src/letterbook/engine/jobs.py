@@ -1,4 +1,4 @@
-"""Parts as jobs: queued by priority, and taken in two lines so that urgent ones need not wait."""
+"""Parts as jobs: queued by priority, and taken in lines that do not hold each other up."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -12,11 +12,16 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from letterbook.engine.database import LOST
 from letterbook.engine.work import DuePart
 
-_LINES: Final = {"parts": 4, "urgent parts": 2}
+_LINES: Final = {
+    "parts": 4,
+    "parts with copies": 4,
+    "urgent parts": 2,
+    "urgent parts with copies": 2,
+}
 """Parts that one worker carries at a time from each queue: several, so that the end of one does not
-let the lanes idle; and some for high priorities only, which the others cannot hold up."""
+let the lanes idle. High priorities have queues of their own, which the others cannot hold up; and
+so have parts that need no archive, for when that takes its time."""
 
-_NORMAL, _URGENT = _LINES
 _RANKS: Final = 100
 """More than a part's rank, so that it never outweighs a priority."""
 
@@ -35,9 +40,9 @@ class Jobs:
     ) -> None:
         """``carry`` takes a part through the pipeline; ``shut`` lets the pipeline begin no more."""
         self._app = procrastinate.App(
-            connector=procrastinate.PsycopgConnector(conninfo=conninfo, max_size=6)
+            connector=procrastinate.PsycopgConnector(conninfo=conninfo, max_size=2 * len(_LINES))
         )
-        self._task = self._app.task(name="part", queue=_NORMAL)(self._carry)
+        self._task = self._app.task(name="part")(self._carry)
         self._carry_part = carry
         self._carrying: set[asyncio.Task[object]] = set()
         self._shut = shut
@@ -66,7 +71,7 @@ class Jobs:
         """Make jobs of ``parts``."""
         for part in parts:
             job = self._task.configure(
-                queue=_URGENT if part.priority > 0 else _NORMAL,
+                queue=_line_of(part),
                 queueing_lock=f"part {part.delivery} {part.number}",
                 priority=part.priority * _RANKS - part.rank,
             )
@@ -110,3 +115,8 @@ class Jobs:
             except asyncio.CancelledError:
                 if not working.cancelled():
                     raise
+
+
+def _line_of(part: DuePart) -> str:
+    line = "parts with copies" if part.copied else "parts"
+    return f"urgent {line}" if part.priority > 0 else line

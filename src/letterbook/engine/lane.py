@@ -83,6 +83,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         self._torn = False
         """Whether the end of the content that went last has not left this process."""
         self._gone = False
+        self._begun = 0
+        self._most: int | None = None
         self.heard_at = self._loop.time()
         """When something last came in or went out (monotonic seconds)."""
 
@@ -139,13 +141,19 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         """Begin as many letters as there is room for, and write what there is to write."""
         if self._leaving:
             self._leave()
-        while self._machine.can_begin and not self._torn:
+        while self._machine.can_begin and not self._torn and not self._leaving:
             letter = self._carrier.next_letter()
             if letter is None:
                 self._carrier.hungry(self)
                 break
             self._begin(letter)
         self._flush()
+
+    def carry_at_most(self, letters: int | None) -> None:
+        """Leave after so many letters in all; None: there is no limit."""
+        self._most = letters
+        if letters is not None and self._begun >= letters:
+            self.quit()
 
     def quit(self) -> None:
         """Leave in good order when nothing is under way; else after it."""
@@ -170,6 +178,16 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
     def idle(self) -> bool:
         """Whether nothing is under way."""
         return self._opened and self._machine.waiting_for is None
+
+    @property
+    def opened(self) -> bool:
+        """Whether the server has greeted it."""
+        return self._opened
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it takes no more letters."""
+        return self._leaving or self._gone
 
     def overdue(self, now: float) -> str | None:
         """Say what the server has left unanswered for too long, if anything."""
@@ -252,6 +270,9 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
             self._machine.begin(transaction)
         except (NotSupported, UnsafeCommand, UnsafeContent) as error:
             self._carrier.unsupported(letter, str(error))
+            return
+        self._begun += 1
+        self._leaving = self._begun == self._most
 
     def _leave(self) -> None:
         if self._machine.quit():

@@ -5,7 +5,7 @@ its job ends when the last of its letters has left the pipeline.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ from letterbook.engine.brake import Brake
 from letterbook.engine.contents import Contents, Frozen
 from letterbook.engine.database import Database, persist
 from letterbook.engine.deposit import Deposit
+from letterbook.engine.gauge import Demand
 from letterbook.engine.health import Health
 from letterbook.engine.intent import Intent
 from letterbook.engine.leases import Leases
@@ -29,9 +30,10 @@ from letterbook.engine.metrics import (
     Metrics,
 )
 from letterbook.engine.pool import Pool
-from letterbook.engine.routes import Archive
+from letterbook.engine.routes import Archive, Route
 from letterbook.engine.send import Send
 from letterbook.engine.settle import Settle
+from letterbook.engine.tokens import Tokens
 from letterbook.engine.work import ARCHIVE, RECIPIENTS, Letter, Outcome, Part, Row, Setback
 from letterbook.engine.write import write
 from letterbook.mail.identity import Identity
@@ -64,7 +66,9 @@ class Pipeline:
         self._ledger = ledger
         self._secret: Secret | None = None
         self._contents = Contents(database, identity, sealer)
-        self._admission = Admission(window)
+        # A window each, so that an archive that takes its time keeps nobody else waiting.
+        self._plain = Admission(window)
+        self._copied = Admission(window)
         self._at_once = min(_AT_ONCE, window)
         self._brakes: set[asyncio.Task[object]] = set()
         self._health = tuple(health.values())
@@ -72,6 +76,7 @@ class Pipeline:
         self._metrics = metrics
         self._time = asyncio.get_running_loop().time
         self.leases = Leases(ledger, settings.lease)
+        self.tokens = {name: Tokens(name, database) for name in (RECIPIENTS, ARCHIVE)}
         self.settle = Settle(ledger, self._contents, window, landed=self._landed, left=self._left)
         self.send = Send(
             health[RECIPIENTS],
@@ -80,15 +85,14 @@ class Pipeline:
             error_address=self._error_address,
             settled=self._answered,
         )
-        self.intent = Intent(
-            ledger, window, granted=self._granted, dropped=self._left, unknown=self._unknown
-        )
+        self.intent = self._intent(window)
         self.deposit = Deposit(
             health[ARCHIVE],
             settings,
+            self.tokens[ARCHIVE],
             identity=identity,
             error_address=self._error_address,
-            accepted=self._copied,
+            accepted=self._deposited,
             set_back=self.settle.setbacks.add,
             dropped=self._left,
         )
@@ -96,6 +100,17 @@ class Pipeline:
         health[ARCHIVE].when_down = self.deposit.pool.flush
         health[RECIPIENTS].when_down = self.send.pool.flush
         self._show_gauges(health)
+
+    def _intent(self, window: int) -> Intent:
+        return Intent(
+            self._ledger,
+            window,
+            self.tokens[RECIPIENTS],
+            begun_soon=lambda: self.send.pool.waiting,
+            granted=self._granted,
+            dropped=self._left,
+            unknown=self._unknown,
+        )
 
     async def carry(self, delivery: int, number: int) -> None:
         """Take a part through all stages, as far as it may go."""
@@ -129,10 +144,27 @@ class Pipeline:
         self.deposit.pool.cut()
         self.send.pool.cut()
 
-    def use(self, archive: Archive) -> None:
-        """Archive at ``archive`` from now on."""
+    def use(self, archive: Archive, routes: Mapping[str, Route]) -> None:
+        """Archive at ``archive``, and use ``routes``, from now on."""
         self._secret = Secret(archive.address) if archive.address else None
         self.deposit.use(archive)
+        for name, pool in ((ARCHIVE, self.deposit.pool), (RECIPIENTS, self.send.pool)):
+            route = routes.get(name)
+            self.tokens[name].use(route.limits.rate if route else None)
+            pool.use(route)
+
+    def archive_demand(self) -> Demand:
+        """Say what there is to do for the archive."""
+        pool = self.deposit.pool
+        return Demand(pool.busy, bound=pool.waiting * 2 > self._copied.ahead)
+
+    def recipients_demand(self) -> Demand:
+        """Say what there is to do on the recipients' route."""
+        pool, intent = self.send.pool, self.intent
+        busy = pool.busy or intent.waiting > 0
+        waiting = intent.waiting + pool.waiting
+        ahead = self._plain.ahead + self._copied.ahead + intent.flying
+        return Demand(busy, bound=waiting * 2 > ahead)
 
     async def _give_back(self, part: Part) -> None:
         """Wait for the part's letters and release it. (Who is cancelled cannot wait for them.)"""
@@ -143,10 +175,11 @@ class Pipeline:
     async def _feed(self, claim: Claim, frozen: Frozen) -> None:
         """Write the part's letters and put each into the stage it belongs to."""
         for rows in _chunks(claim.rows, self._at_once):
-            await self._admission.wait(len(rows), frozen.priority)
+            admission = self._admission(rows[0])
+            await admission.wait(len(rows), frozen.priority)
             if not claim.part.open:
                 return
-            self._admission.enter(len(rows))
+            admission.enter(len(rows))
             claim.part.enter(len(rows))
             began = self._time()
             written = [self._write(claim.part, row, frozen) for row in rows]
@@ -184,7 +217,7 @@ class Pipeline:
 
     # From stage to stage.
 
-    def _copied(self, letter: Letter) -> None:
+    def _deposited(self, letter: Letter) -> None:
         if letter.receipt is not None and _is_timed(letter):
             self._metrics.stage("deposit", self._time() - letter.queued_at)
         if letter.only_copy:
@@ -193,7 +226,8 @@ class Pipeline:
             self.intent.put(letter)
 
     def _granted(self, letters: list[Letter]) -> None:
-        self._admission.passed(len(letters))
+        for admission in (self._plain, self._copied):
+            admission.passed(sum(self._admission(each.row) is admission for each in letters))
         now = self._time()
         for letter in letters:
             letter.queued_at = now
@@ -206,7 +240,7 @@ class Pipeline:
 
     def _unknown(self, letter: Letter) -> None:
         """The ledger may have granted it, but it was not begun: that is all there is to settle."""
-        self._admission.passed(1)
+        self._admission(letter.row).passed(1)
         self.send.given_back(letter)
 
     def _landed(self, letter: Letter) -> None:
@@ -214,8 +248,12 @@ class Pipeline:
         letter.part.leave()
 
     def _left(self, letter: Letter) -> None:
-        self._admission.passed(1)
+        self._admission(letter.row).passed(1)
         letter.part.leave()
+
+    def _admission(self, row: Row) -> Admission:
+        """The window of deliveries with Email BCC, or of those without (a delivery has one)."""
+        return self._plain if row.copy is CopyStatus.NONE else self._copied
 
     def _error_address(self, delivery: int) -> str:
         return self._contents[delivery].error_address

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from letterbook.engine.health import Health
 from letterbook.engine.lane import Lane
-from letterbook.engine.routes import Route
+from letterbook.engine.pace import Pace
+from letterbook.engine.routes import Limits, Route
+from letterbook.engine.tokens import Tokens
 from letterbook.engine.work import Letter
 from letterbook.settings import Settings
 from letterbook.smtp.events import Stage
@@ -33,7 +35,7 @@ class Stop(Protocol):
 
 
 class Pool:
-    """Letters that wait for a lane, and the lanes.
+    """Letters that wait for a lane, and the lanes: as many as limit, share and pace allow.
 
     A connection that is lost is no one letter's fault: the letter goes back to the front of the
     queue. ``strikes_allowed`` such losses in a row, or one that comes before a recipient is
@@ -41,8 +43,19 @@ class Pool:
     """
 
     def __init__(
-        self, stop: Stop, health: Health, settings: Settings, *, strikes_allowed: int = _STRIKES
+        self,
+        stop: Stop,
+        health: Health,
+        settings: Settings,
+        *,
+        strikes_allowed: int = _STRIKES,
+        tokens: Tokens | None = None,
+        pace: Pace | None = None,
     ) -> None:
+        """``tokens`` are taken for each letter that begins, unless the stage has taken them.
+
+        ``pace``: how it adapts to a server that struggles; None: it does not.
+        """
         self._stop = stop
         self._health = health
         self._settings = settings
@@ -55,11 +68,32 @@ class Pool:
         self._route: Route | None = None
         self._is_cut = False
         self._loop = asyncio.get_running_loop()
+        self._limits = Limits()
+        self._tokens = tokens
+        self._pace = pace
+        if tokens is not None:
+            tokens.when_more = self._feed
+        self.share: int | None = 0
+        """Lanes that this worker may have because of the route's limit; None: it has none."""
+        self.accepted = 0
+        """Messages that the server has accepted."""
+        self.when_short: Callable[[], None] = lambda: None
+        """Told when letters wait and there is no lane for them."""
 
     @property
     def waiting(self) -> int:
         """Letters that no lane has taken yet."""
         return len(self._waiting)
+
+    @property
+    def most(self) -> int:
+        """Lanes that this worker has at most, whatever its share."""
+        return self._settings.connections
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are letters, waiting or on a lane."""
+        return bool(self._waiting) or any(not lane.idle for lane in self._lanes)
 
     @property
     def connections(self) -> int:
@@ -73,11 +107,18 @@ class Pool:
 
     def use(self, route: Route | None) -> None:
         """Use ``route`` from now on; lanes to another one leave when they are done."""
+        self._limit(route.limits if route else Limits())
         if route == self._route:
             return
         self._route = route
         for lane in list(self._lanes):
             lane.quit()
+        self._feed()
+
+    def grant(self, share: int | None) -> None:
+        """Have ``share`` lanes at most from now on; those beyond leave when they are done."""
+        self.share = share
+        self._shrink()
         self._feed()
 
     def put(self, letters: Iterable[Letter]) -> None:
@@ -140,8 +181,11 @@ class Pool:
     def next_letter(self) -> Letter | None:
         now = self._loop.time()
         while self._waiting and not self._health.is_down:
+            may_begin = self._waiting[0].part.may_begin(now)
+            if may_begin and self._tokens is not None and not self._tokens.take(1):
+                return None
             letter = self._waiting.popleft()
-            if letter.part.may_begin(now):
+            if may_begin:
                 return letter
             self._stop.given_back(letter)
         return None
@@ -150,11 +194,15 @@ class Pool:
         return self._stop.transaction(letter)
 
     def may_go(self, letter: Letter) -> bool:
+        letter.written_at = self._loop.time()
         return self._stop.may_go(letter)
 
     def finished(self, letter: Letter, stage: Stage, reply: Reply) -> None:
         if reply.positive:
             self._strikes = 0
+            self.accepted += 1
+            if self._pace is not None:
+                self._pace.replied(self._loop.time() - letter.written_at)
         self._stop.finished(letter, stage, reply)
 
     def unsupported(self, letter: Letter, why: str) -> None:
@@ -179,8 +227,15 @@ class Pool:
                 self._health.down(fault)
         self._feed()
 
+    def _limit(self, limits: Limits) -> None:
+        if limits != self._limits:
+            self._limits = limits
+            for lane in list(self._lanes):
+                lane.carry_at_most(limits.per_connection)
+
     def _check(self) -> None:
         now = self._loop.time()
+        self._mind_pace(now)
         for lane in list(self._lanes):
             silence = lane.overdue(now)
             if silence is not None:
@@ -197,18 +252,47 @@ class Pool:
         if self._health.is_down:
             self.flush()
             return
-        while self._waiting and self._hungry:
+        while self._may_begin() and self._hungry:
             lane, _ = self._hungry.popitem()
             lane.pump()
         self._open_lanes()
 
+    def _may_begin(self) -> int:
+        """How many of the letters that wait may begin now."""
+        waiting = len(self._waiting)
+        return waiting if self._tokens is None or not waiting else self._tokens.left(waiting)
+
     def _open_lanes(self) -> None:
         if self._route is None or self._is_cut:
             return
-        wanted = min(len(self._waiting), self._settings.connections - len(self._lanes))
+        wanted = min(self._may_begin(), self._allowed() - len(self._lanes))
+        if self._waiting and self.share == 0 and not self._lanes:
+            self.when_short()
         for _ in range(wanted):
             lane: Lane[Letter] = Lane(self._route, self._settings, self)
+            lane.carry_at_most(self._limits.per_connection)
             self._lanes.add(lane)
             task = self._loop.create_task(lane.open())
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
+
+    def _allowed(self) -> int:
+        """How many lanes there may be."""
+        most = self.most if self.share is None else min(self.share, self.most)
+        return most if self._pace is None else self._pace.lanes(most)
+
+    def _shrink(self) -> None:
+        """Let lanes beyond what is allowed leave, those that idle first."""
+        staying = [lane for lane in self._lanes if not lane.leaving]
+        surplus = max(0, len(staying) - self._allowed())
+        opened = sorted((lane for lane in staying if lane.opened), key=lambda lane: not lane.idle)
+        for lane in opened[:surplus]:
+            lane.quit()
+
+    def _mind_pace(self, now: float) -> None:
+        if self._pace is not None:
+            most = self.most if self.share is None else min(self.share, self.most)
+            slow = self._pace.look(now, len(self._lanes), most)
+            if slow is not None:
+                self._health.slow(f"{self._route.shown if self._route else ''}: {slow}")
+            self._shrink()

@@ -1,7 +1,7 @@
 """The platform's routes and its one archive address, as the engine reads them."""
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,17 @@ _TLS: Final = {"none": Tls.NONE, "starttls": Tls.STARTTLS, "tls": Tls.IMPLICIT}
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a route may be used for; None: no limit. ``rate`` in messages a second, of all workers.
+
+    (The limit of connections is shared out in the database, see ``share``.)
+    """
+
+    per_connection: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """An SMTP server and how to talk to it."""
 
@@ -28,6 +39,8 @@ class Route:
     ca: str | None
     insecure: bool
     changed_at: datetime
+    limits: Limits = field(default=Limits(), compare=False)
+    """They change while connections stay."""
 
     def tls_context(self) -> ssl.SSLContext:
         """Return what TLS to this server trusts: its own CA, else the system's; or anything."""
@@ -56,11 +69,19 @@ async def load_routes(database: Database, sealer: Sealer) -> dict[str, Route]:
     """Return the routes that are set, by name. Raises SealError."""
     rows = await database.fetch("routes", {})
     routes = {}
-    for name, security, host, port, username, sealed, ca, insecure, changed_at in rows:
+    for name, security, host, port, username, sealed, ca, insecure, changed_at, *limits in rows:
         password = sealer.open(f"route {name}", bytes(sealed)).decode() if sealed else ""
         credentials = Credentials(username, password) if username else None
         routes[name] = Route(
-            name, _TLS[security], host, port, credentials, ca, insecure, changed_at
+            name,
+            _TLS[security],
+            host,
+            port,
+            credentials,
+            ca,
+            insecure,
+            changed_at,
+            Limits(*limits),
         )
     return routes
 

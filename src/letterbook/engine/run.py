@@ -19,6 +19,7 @@ from letterbook.engine.meter import MeteredLedger
 from letterbook.engine.metrics import Metrics
 from letterbook.engine.pipeline import Pipeline
 from letterbook.engine.routes import load_identity
+from letterbook.engine.share import Share
 from letterbook.engine.sweep import Sweeper
 from letterbook.engine.watch import Watch
 from letterbook.engine.work import ARCHIVE, RECIPIENTS
@@ -89,6 +90,14 @@ class Worker:
         self._sweeper = Sweeper(
             self._database, self._ledger, self._id, self._settings.lease, self._jobs.defer
         )
+        pipeline = self._pipeline
+        self._shares = [
+            Share(name, self._id, self._database, pool, demand)
+            for name, pool, demand in (
+                (ARCHIVE, pipeline.deposit.pool, pipeline.archive_demand),
+                (RECIPIENTS, pipeline.send.pool, pipeline.recipients_demand),
+            )
+        ]
         await self._watch.look()
 
     async def run(
@@ -105,6 +114,8 @@ class Worker:
             pipeline.settle.copies.run,
             pipeline.leases.run,
             self._watch.run,
+            *(share.run for share in self._shares),
+            *(tokens.run for tokens in pipeline.tokens.values()),
             self._alerts.run,
             self._alerts.run_telling,
         )
@@ -147,6 +158,7 @@ class Worker:
                 await self._pipeline.written()
                 with contextlib.suppress(*LOST):
                     await self._database.fetch("forget_workers", {"worker": self._id})
+                    await self._database.fetch("leave_shares", {"worker": self._id})
         except TimeoutError:
             self._jobs.abandon()
             return False

@@ -15,7 +15,7 @@ from letterbook.engine.health import Health
 from letterbook.engine.pipeline import Pipeline
 from letterbook.engine.probe import probe
 from letterbook.engine.routes import Archive, Route, load_archive, load_routes
-from letterbook.engine.work import ARCHIVE, RECIPIENTS
+from letterbook.engine.work import ARCHIVE
 from letterbook.sealing import Sealer
 from letterbook.settings import Settings
 
@@ -66,9 +66,7 @@ class Watch:
         await self._database.fetch("note_worker", values)
         self._routes = await load_routes(self._database, self._sealer)
         self._archive = await load_archive(self._database)
-        self._pipeline.use(self._archive)
-        self._pipeline.deposit.pool.use(self._routes.get(ARCHIVE))
-        self._pipeline.send.pool.use(self._routes.get(RECIPIENTS))
+        self._pipeline.use(self._archive, self._routes)
         for route, state, because in await self._database.fetch("health", {}):
             self._health[route].learn(state, because)
 

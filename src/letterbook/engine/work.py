@@ -53,12 +53,16 @@ class Part:
 
 
 class DuePart(NamedTuple):
-    """A part that nobody holds; its ``rank`` is its place among those of its delivery."""
+    """A part that nobody holds; its ``rank`` is its place among those of its delivery.
+
+    ``copied``: the archive gets copies of its messages.
+    """
 
     delivery: int
     number: int
     priority: int
     rank: int
+    copied: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class Letter:
     """The attempt that its intent was committed for."""
     stuffed: bytes | None = None
     queued_at: float = 0.0
+    written_at: float = 0.0
+    """When its content was last about to be written (monotonic seconds)."""
 
 
 @dataclass(frozen=True, slots=True)

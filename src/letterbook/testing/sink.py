@@ -14,12 +14,16 @@ from letterbook.smtp.server_events import Command, Message, ServerEvent, ServerO
 
 _MESSAGE_ID: Final = re.compile(rb"^message-id:[ \t]*(<[^>]*>)", re.IGNORECASE | re.MULTILINE)
 
+_TICK: Final = 1e-6
+"""Seconds between two moments, so that the event loop keeps their order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """A message that the sink accepted. Times are of the system's monotonic clock, in seconds.
 
     ``began_at`` is when its first octet of content came in, ``answered_at`` when its 250 went out.
+    ``connection`` counts the sink's connections from 1.
     """
 
     sender: str
@@ -32,6 +36,7 @@ class Received:
     began_at: float
     answered_at: float
     content: bytes | None
+    connection: int
 
 
 class Drop:
@@ -73,6 +78,7 @@ class Sink:
         self.received: list[Received] = []
         self.leaks = 0
         self.connections: set[_Connection] = set()
+        self.connected = 0
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -109,10 +115,14 @@ class _Connection(asyncio.Protocol):
         self._began_at = 0.0
         self._tail = b""
         self._silent = False
+        self._number = 0
+        self._last_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base
         self._sink.connections.add(self)
+        self._sink.connected += 1
+        self._number = self._sink.connected
         self._answer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -141,7 +151,7 @@ class _Connection(asyncio.Protocol):
             self._respond(event, action or event.proposed)
         self._write(self._server.take_output())
         if self._server.ended and self._transport is not None:
-            self._loop.call_later(self._sink.delay, self._transport.close)
+            self._later(self._transport.close)
 
     def _respond(self, event: ServerEvent, reply: Reply) -> None:
         self._server.respond(reply)
@@ -169,6 +179,7 @@ class _Connection(asyncio.Protocol):
                 began_at=self._began_at,
                 answered_at=time.monotonic() + self._sink.delay,
                 content=content if self._sink.keep else None,
+                connection=self._number,
             )
         )
 
@@ -184,7 +195,13 @@ class _Connection(asyncio.Protocol):
     def _write(self, output: bytes) -> None:
         if not output or self._transport is None:
             return
-        if self._sink.delay:
-            self._loop.call_later(self._sink.delay, self._transport.write, output)
+        self._later(self._transport.write, output)
+
+    def _later(self, act: Callable[..., None], *arguments: bytes) -> None:
+        """Act after the delay, and after what is held back from before the delay was changed."""
+        now = self._loop.time()
+        if self._sink.delay or self._last_at > now:
+            self._last_at = max(now + self._sink.delay, self._last_at + _TICK)
+            self._loop.call_at(self._last_at, act, *arguments)
         else:
-            self._transport.write(output)
+            act(*arguments)

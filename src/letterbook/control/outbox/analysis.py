@@ -41,6 +41,7 @@ from letterbook.control.outbox.preflight import (
     known_fields,
     written_texts,
 )
+from letterbook.control.outbox.throughput import archive_capacity, archive_is_too_slow
 from letterbook.control.platform import queries as platform
 from letterbook.control.recipients.queries import attribute_types
 from letterbook.mail.address import address_key
@@ -62,7 +63,12 @@ _PAIRS: Final = 50
 
 
 class AnalysisReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an analysis found. ``estimated_bytes`` is of all messages, without the copies."""
+    """What an analysis found. ``estimated_bytes`` is of all messages, without the copies.
+
+    Of the archive: ``copy_bytes`` to bring; its rate as it was measured, and the route's own limit,
+    in copies a second, None where there is none; ``copies_ahead`` of other deliveries; when it
+    would accept the last copy if the delivery started now, None if nothing is known of it.
+    """
 
     target: int
     excluded: dict[str, int]
@@ -72,6 +78,11 @@ class AnalysisReport(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Finding]
     warnings: list[Finding]
     kind: DeliveryKind = DeliveryKind.ORDINARY
+    copy_bytes: int = 0
+    archive_rate: float | None = None
+    archive_rate_limit: float | None = None
+    copies_ahead: int = 0
+    last_copy_at: datetime | None = None
 
 
 def analyze(
@@ -172,15 +183,18 @@ class _Analysis:
         if not audience["messages"]:
             self._findings.append(error("target", "nobody is left to write to"))
         self._findings += check_waves(self._options, self._waves, audience["messages"])
+        copies = audience["messages"] if self._options.makes_copies else 0
+        forecast = self._forecast(copies, bytes_each) if copies else {}
         report = AnalysisReport(
             target=audience["target"],
             excluded={each: audience[each] for each in Exclusion if audience[each]},
             messages=audience["messages"],
-            copies=audience["messages"] if self._options.makes_copies else 0,
+            copies=copies,
             estimated_bytes=bytes_each * audience["messages"],
             errors=[each for each in self._findings if each.level == "error"],
             warnings=[each for each in self._findings if each.level == "warning"],
             kind=self._kind,
+            **forecast,
         )
         self._keep(content, report)
         return report
@@ -287,6 +301,21 @@ class _Analysis:
                 Addressee(ordinal, recipient, address, _decoded(fields))
                 for ordinal, recipient, address, fields in db.fetchall()
             ]
+
+    def _forecast(self, copies: int, bytes_each: int) -> dict[str, Any]:
+        """Work out what the archive has to take, and whether it can do so in time."""
+        capacity = archive_capacity(self._delivery.pk)
+        last_copy_at = capacity.last_copy_at(copies)
+        validity = self._options.validity.delivery_time
+        if last_copy_at and (why := archive_is_too_slow(last_copy_at, validity)):
+            self._findings.append(Finding("warning", "archive-capacity", why))
+        return {
+            "copy_bytes": copies * bytes_each,
+            "archive_rate": capacity.measured,
+            "archive_rate_limit": capacity.limit,
+            "copies_ahead": capacity.ahead,
+            "last_copy_at": last_copy_at,
+        }
 
     def _keep(self, content: Content, report: AnalysisReport) -> None:
         with cursor() as db:

@@ -19,6 +19,7 @@ from letterbook.control.deliveries.queries import (
 )
 from letterbook.control.kernel.sql import cursor, statement
 from letterbook.control.outbox.analysis import AnalysisReport
+from letterbook.control.outbox.throughput import Bound, bound
 from letterbook.mail.address import domain_of, normalise_address
 from letterbook.mail.identity import Identity, MessageRef
 from letterbook.mail.status import (
@@ -68,6 +69,8 @@ class DeliveryView:
     proofs: list[int]
     tested: int
     """Of the cancelled messages of a test: those whose recipient was accepted."""
+    bound: Bound | None
+    """The route that keeps it from going faster, if letters queue there."""
     valid_until: datetime | None
 
     @property
@@ -124,12 +127,13 @@ def delivery_view(delivery_id: int) -> DeliveryView:
     proof = proof_mark(delivery_id)
     proof_of = proof.parent if proof else None
     kind = kind_of(delivery, proof_of)
+    state, email_bcc = DeliveryState(delivery.state), effective_options(delivery).email_bcc
     return DeliveryView(
         id=delivery_id,
         label=delivery.label,
-        state=DeliveryState(delivery.state),
+        state=state,
         because=delivery.because,
-        email_bcc=effective_options(delivery).email_bcc,
+        email_bcc=email_bcc,
         target=report.target if report else 0,
         excluded=report.excluded if report else {},
         messages={each: tallies[each.value] for each in MessageStatus},
@@ -145,6 +149,7 @@ def delivery_view(delivery_id: int) -> DeliveryView:
         proofs=proofs_of(delivery_id),
         tested=_tested(delivery, tallies) if kind is DeliveryKind.TEST else 0,
         valid_until=delivery.valid_until,
+        bound=bound(state, email_bcc=email_bcc),
     )
 
 

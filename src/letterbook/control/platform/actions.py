@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from letterbook.control.platform.errors import (
     ArchiveAddressError,
     RouteError,
 )
+from letterbook.control.platform.limits import checked_limits
 from letterbook.control.platform.models import (
     AlertChannel,
     ArchiveAddress,
@@ -97,6 +98,24 @@ def set_route(
             before=_shown(old) if old else None,
             after={"url": url.shown, "own_ca": ca is not None, "insecure": insecure},
         )
+
+
+def limit_route(actor: Actor, name: str, changes: Mapping[str, float | None]) -> None:
+    """Change the limits of the route ``name`` that ``changes`` names; None takes one away.
+
+    They are ``connections``, ``per_connection`` and ``rate`` (see ``Route``). Running workers
+    keep to them within a second. Raises RouteError.
+    """
+    actor.require(Right.ADMINISTRATION)
+    changes = checked_limits(changes)
+    with transaction.atomic():
+        route = Route.objects.select_for_update().filter(name=name).first()
+        if route is None:
+            raise RouteError(f"there is no {name} route: `letterbook routes set {name} URL`")
+        before = {limit: getattr(route, limit) for limit in changes}
+        if before != changes:
+            Route.objects.filter(name=name).update(**changes, limited_at=Now())
+            record(actor, "limit route", f"route {name}", before=before, after=changes)
 
 
 def note_probe(name: str, *, size_limit: int | None, extensions: Collection[str]) -> None:

@@ -19,6 +19,14 @@ class Route(models.Model):
     """Certificates (PEM) to trust instead of the system's."""
     insecure = models.BooleanField()
     """The administrator's word that this route needs no TLS, or no valid certificate."""
+    connections = models.IntegerField(null=True)
+    """Connections at most, of all workers together; null: no limit."""
+    per_connection = models.IntegerField(null=True)
+    """Messages a connection; null: no limit."""
+    rate = models.FloatField(null=True)
+    """Messages a second, of all workers together; null: no limit."""
+    limited_at = models.DateTimeField(db_default=Now())
+    """When the limits last changed."""
     size_limit = models.BigIntegerField(null=True)
     """Octets, as the server's SIZE said at the last probe."""
     extensions = ArrayField(models.TextField(), default=list)

@@ -23,13 +23,19 @@ IDENTITY_SECRET: Final = "identity"  # noqa: S105 - a name
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """A route as it may be shown: without its password. ``size_limit`` in octets."""
+    """A route as it may be shown: without its password. ``size_limit`` in octets.
+
+    Limits are None where there is none; ``rate`` is in messages a second.
+    """
 
     name: str
     url: str
     has_password: bool
     own_ca: bool
     insecure: bool
+    connections: int | None
+    per_connection: int | None
+    rate: float | None
     size_limit: int | None
     extensions: tuple[str, ...]
     probed_at: datetime | None
@@ -157,6 +163,9 @@ def _view(row: Route) -> RouteView:
         has_password=row.sealed_password is not None,
         own_ca=row.ca is not None,
         insecure=row.insecure,
+        connections=row.connections,
+        per_connection=row.per_connection,
+        rate=row.rate,
         size_limit=row.size_limit,
         extensions=tuple(row.extensions),
         probed_at=row.probed_at,

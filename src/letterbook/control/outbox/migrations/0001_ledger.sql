@@ -57,7 +57,7 @@ CREATE TABLE outbox_part (
     copies_returned integer NOT NULL DEFAULT 0,
     PRIMARY KEY (delivery_id, number)
 ) WITH (fillfactor = 50);
-CREATE INDEX outbox_part_due ON outbox_part (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outbox_part_due ON outbox_part (delivery_id, number) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_part_owing ON outbox_part (delivery_id, number) WHERE copies_owed > 0;
 CREATE INDEX outbox_part_doubtful ON outbox_part (delivery_id) WHERE in_doubt > 0;
 CREATE INDEX outbox_part_returned ON outbox_part (delivery_id) WHERE copies_returned > 0;
@@ -131,6 +131,28 @@ CREATE TABLE outbox_health (
     probe_delay interval NOT NULL DEFAULT '1 second'
 );
 INSERT INTO outbox_health (route) VALUES ('recipients'), ('archive');
+
+-- How much goes through each route, all workers together: tokens of its rate have been given up to
+-- ``given_until``; ``per_second`` is what it was last seen to accept.
+CREATE TABLE outbox_flow (
+    route text PRIMARY KEY,
+    given_until timestamptz NOT NULL DEFAULT now(),
+    per_second double precision,
+    measured_at timestamptz
+);
+INSERT INTO outbox_flow (route) VALUES ('recipients'), ('archive');
+
+-- What each worker has of each route, until its time is up: connections, and the rate it measures.
+CREATE TABLE outbox_share (
+    route text NOT NULL,
+    worker uuid NOT NULL,
+    connections integer NOT NULL,
+    busy boolean NOT NULL,       -- it has letters for this route
+    bound boolean NOT NULL,      -- and most of its letters wait for it
+    per_second double precision, -- null: not measured
+    until timestamptz NOT NULL,
+    PRIMARY KEY (route, worker)
+);
 
 CREATE TABLE outbox_worker (
     id uuid PRIMARY KEY,
@@ -277,7 +299,8 @@ CREATE VIEW engine_schema AS SELECT version FROM kernel_schemaversion;
 CREATE VIEW engine_secret AS SELECT name, sealed FROM platform_secret;
 CREATE VIEW engine_dkim_key AS SELECT id, domain, selector, sealed FROM platform_dkimkey;
 CREATE VIEW engine_route AS
-    SELECT name, security, host, port, username, sealed_password, ca, insecure, changed_at
+    SELECT name, security, host, port, username, sealed_password, ca, insecure, changed_at,
+           connections, per_connection, rate, limited_at
       FROM platform_route;
 CREATE VIEW engine_archive AS
     SELECT a.version, a.address, coalesce(p.policy, 'hold') AS policy

@@ -22,6 +22,13 @@ class Migration(migrations.Migration):
                 ("sealed_password", models.BinaryField(null=True)),
                 ("ca", models.TextField(null=True)),
                 ("insecure", models.BooleanField()),
+                ("connections", models.IntegerField(null=True)),
+                ("per_connection", models.IntegerField(null=True)),
+                ("rate", models.FloatField(null=True)),
+                (
+                    "limited_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
                 ("size_limit", models.BigIntegerField(null=True)),
                 (
                     "extensions",

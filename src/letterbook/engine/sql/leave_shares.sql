@@ -1,0 +1,1 @@
+DELETE FROM outbox_share WHERE worker = %(worker)s
