@@ -31,14 +31,14 @@ async def test_the_highest_priority_comes_first_and_equals_take_turns(post: Post
     low = await post.another(10, priority="low")
     found = await due(post)
     assert found == [
-        DuePart(urgent, 1, 2, 1),
-        DuePart(urgent, 2, 2, 2),
-        DuePart(large, 1, 0, 1),
-        DuePart(equal, 1, 0, 1),
-        DuePart(large, 2, 0, 2),
-        DuePart(equal, 2, 0, 2),
-        *(DuePart(large, number, 0, number) for number in range(3, _AHEAD + 1)),
-        DuePart(low, 1, -1, 1),
+        DuePart(urgent, 1, 2, 1, True),
+        DuePart(urgent, 2, 2, 2, True),
+        DuePart(large, 1, 0, 1, True),
+        DuePart(equal, 1, 0, 1, True),
+        DuePart(large, 2, 0, 2, True),
+        DuePart(equal, 2, 0, 2, True),
+        *(DuePart(large, number, 0, number, True) for number in range(3, _AHEAD + 1)),
+        DuePart(low, 1, -1, 1, True),
     ], "and no more than a few parts of the large one at a time"
 
 
@@ -51,7 +51,9 @@ async def test_parts_that_wait_as_jobs_count(post: Post):
     )
     assert [part.rank for part in await due(post)] == list(range(11, _AHEAD + 1))
     await post.sql("DELETE FROM procrastinate_jobs")
-    assert await due(post) == [DuePart(large, number, 0, number) for number in range(1, _AHEAD + 1)]
+    assert await due(post) == [
+        DuePart(large, number, 0, number, True) for number in range(1, _AHEAD + 1)
+    ]
 
 
 async def test_a_small_urgent_delivery_is_not_stuck_behind_a_large_one(
