@@ -248,6 +248,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         assert self._transport is not None
         self._flush()
         try:
+            if self._transport.is_closing():
+                return  # the server said 220 and went; connection_lost tells the rest
             self._transport = await self._loop.start_tls(
                 self._transport,
                 self,
@@ -295,6 +297,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         if self._gone:
             return
         self._gone = True
+        if self._upgrade is not None and self._upgrade is not asyncio.current_task():
+            self._upgrade.cancel()
         if self._transport is not None:
             self._transport.abort()
         self._carrier.gone(self, fault, opening=not self._opened)

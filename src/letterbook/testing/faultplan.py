@@ -77,10 +77,10 @@ class Menu:
     """Faults with their shares, in ten-thousandths of all that come."""
 
     def __init__(self, offers: Iterable[tuple[int, Fault]]) -> None:
-        shares, faults = zip(*offers, strict=True)
-        self._faults: tuple[Fault, ...] = faults
-        self._ends = list(accumulate(shares))
-        assert self._ends[-1] <= 10_000
+        offers = list(offers)
+        self._faults = tuple(fault for _, fault in offers)
+        self._ends = list(accumulate(share for share, _ in offers))
+        assert sum(share for share, _ in offers) <= 10_000
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -205,9 +205,15 @@ CONNECTIONS: Final = Menu(
     ]
 )
 
+NOTHING: Final = Menu(())
 MENUS: Final = {"recipients": RECIPIENTS, "archive": ARCHIVE}
 
 
 def full_size_plans(seed: int) -> dict[str, FaultPlan]:
     """Return the plans of both routes for a run of many thousands of messages."""
     return {name: FaultPlan(seed, name, menu, CONNECTIONS) for name, menu in MENUS.items()}
+
+
+def fair_weather(seed: int) -> dict[str, FaultPlan]:
+    """Return plans without faults, for runs in which something else goes wrong."""
+    return {name: FaultPlan(seed, name, NOTHING, NOTHING) for name in MENUS}

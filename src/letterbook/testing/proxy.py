@@ -87,8 +87,10 @@ class Proxy:
         assert task is not None
         self._sessions.add(task)
         task.add_done_callback(self._sessions.discard)
-        beyond = await asyncio.open_connection("127.0.0.1", self.target)
-        await _Session(self, self.connections, (reader, writer), beyond).run()
+        number = self.connections
+        with suppress(asyncio.CancelledError):  # by ``stop``; asyncio's streams do not bear it
+            beyond = await asyncio.open_connection("127.0.0.1", self.target)
+            await _Session(self, number, (reader, writer), beyond).run()
 
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -240,8 +242,7 @@ class _Session:
             self._proxy.began.setdefault(self._address, time.monotonic())
             if torn is not None:
                 self._proxy.met(torn, self._address)
-                self._far_writer.write(chunk[: len(chunk) // 2])
-                await self._far_writer.drain()
+                await _pass(chunk[: len(chunk) // 2], self._far_writer)
                 raise _Cut
             end = (before + chunk).find(_END)
             if end >= 0:
@@ -249,8 +250,7 @@ class _Session:
                 self._inlet.give_back(chunk[rest:])
                 chunk = chunk[:rest]
             if pass_on:
-                self._far_writer.write(chunk)
-                await self._far_writer.drain()
+                await _pass(chunk, self._far_writer)
             if end >= 0:
                 return
             before = (before + chunk)[-len(_END) + 1 :]
@@ -335,8 +335,7 @@ class _Session:
         await self._write(data)
 
     async def _write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
+        await _pass(data, self._writer)
 
     async def _close(self) -> None:
         self._writer.close()
@@ -345,7 +344,7 @@ class _Session:
     # The server.
 
     async def _ask(self, line: bytes) -> Reply:
-        self._far_writer.write(line)
+        await _pass(line, self._far_writer)
         return await self._reply()
 
     async def _reply(self) -> Reply:
@@ -355,3 +354,10 @@ class _Session:
                 raise Gone
             if replies := self._replies.feed(data):
                 return replies[0]
+
+
+async def _pass(data: bytes, writer: asyncio.StreamWriter) -> None:
+    if writer.is_closing():  # uvloop's transports do not bear a write then
+        raise Gone
+    writer.write(data)
+    await writer.drain()
