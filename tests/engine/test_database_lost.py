@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from letterbook.embedded import Database as Cluster
+from letterbook.engine import database
 from tests.embedded.harness import postmaster_of
 from tests.engine.faults import SILENCE
 from tests.engine.post import Post
@@ -174,6 +175,22 @@ async def test_an_intent_that_is_committed_after_its_worker_gave_up_is_not_lost(
         await post.until_state(delivery, "finished", seconds=40)
     post.expect(delivery, sent=100, accepted=100)
     assert all(line.attempts == 1 for line in post.lines(delivery).values())
+
+
+async def test_a_part_is_not_locked_for_ever_by_a_worker_whose_host_has_gone(
+    post: Post, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Its connection broke within a transaction, and the server has not learnt of it."""
+    monkeypatch.setattr(database, "_ABANDONED", 0.5)
+    delivery = post.house.started(50)
+    async with post.locked("SELECT FROM outbox_part FOR UPDATE"):
+        async with post.working(wire.conninfo):
+            await post.until(lambda: post.waits_for_lock("Take a part"))
+            wire.cut_near()
+            asyncio.get_running_loop().call_later(0.05, post.unlock.set)
+            await post.until_state(delivery, "finished", seconds=40)
+    post.expect(delivery, sent=50, accepted=50)
+    assert not [record for record in caplog.records if "ended with status" in record.message]
 
 
 async def test_two_workers_share_one_delivery(post: Post):

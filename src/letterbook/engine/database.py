@@ -21,6 +21,10 @@ LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 CHANNEL: Final = "letterbook_ledger"
 _CONNECTIONS: Final = 6
+_ABANDONED: Final = 10.0
+"""Seconds after which the server gives up a transaction whose worker says nothing more. A worker
+whose host has gone would otherwise hold its locks, and so its parts, for hours."""
+
 _PATIENCE: Final = (0.1, 0.2, 0.5, 1.0)
 _log = structlog.get_logger(__name__)
 
@@ -109,3 +113,7 @@ async def persist(
 
 async def _configure(connection: Connection) -> None:
     set_json_loads(msgspec.json.decode, connection)
+    await connection.execute(
+        "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
+        [f"{_ABANDONED * 1000:.0f}ms"],
+    )
