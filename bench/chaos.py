@@ -285,9 +285,8 @@ def main() -> None:
     parser.add_argument("--no-kill-test", action="store_true")
     given = parser.parse_args()
     console = Console(record=True, width=100)
-    with Progress(console=Console(stderr=True)) as progress:
-        with _chaos(given) as chaos:
-            result = chaos.run(progress)
+    with Progress(console=Console(stderr=True)) as progress, _chaos(given) as chaos:
+        result = chaos.run(progress)
     report(console, result)
     kills = None if given.no_kill_test else kill_test(given.seed)
     if kills:

@@ -249,7 +249,7 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         self._flush()
         try:
             if self._transport.is_closing():
-                return  # the server said 220 and went; connection_lost tells the rest
+                raise ConnectionResetError("the server said 220 and went")
             self._transport = await self._loop.start_tls(
                 self._transport,
                 self,
@@ -257,7 +257,9 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
                 server_hostname=self.route.host,
                 ssl_handshake_timeout=self._settings.connect_timeout.total_seconds(),
             )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, RuntimeError) as error:
+            # uvloop's RuntimeError is a transport that has closed. Whoever waits must be told, for
+            # from here on nothing else would: the handshake has taken the transport over.
             self.abort(f"{self.route.shown}: TLS failed: {error}")
             return
         finally:
