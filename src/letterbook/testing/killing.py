@@ -4,8 +4,9 @@ import random
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
-_LOOK = 0.01
+_LOOK: Final = 0.01
 
 
 def moments(seed: int, count: int, total: int) -> list[int]:
