@@ -183,12 +183,11 @@ async def test_a_part_is_not_locked_for_ever_by_a_worker_whose_host_has_gone(
     """Its connection broke within a transaction, and the server has not learnt of it."""
     monkeypatch.setattr(database, "_ABANDONED", 0.5)
     delivery = post.house.started(50)
-    async with post.locked("SELECT FROM outbox_part FOR UPDATE"):
-        async with post.working(wire.conninfo):
-            await post.until(lambda: post.waits_for_lock("Take a part"))
-            wire.cut_near()
-            asyncio.get_running_loop().call_later(0.05, post.unlock.set)
-            await post.until_state(delivery, "finished", seconds=40)
+    async with post.locked("SELECT FROM outbox_part FOR UPDATE"), post.working(wire.conninfo):
+        await post.until(lambda: post.waits_for_lock("Take a part"))
+        wire.cut_near()
+        asyncio.get_running_loop().call_later(0.05, post.unlock.set)
+        await post.until_state(delivery, "finished", seconds=40)
     post.expect(delivery, sent=50, accepted=50)
     assert not [record for record in caplog.records if "ended with status" in record.message]
 
