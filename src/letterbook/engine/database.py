@@ -51,7 +51,7 @@ class Database:
             open=False,
             configure=_configure,
             check=AsyncConnectionPool.check_connection,
-            kwargs={"autocommit": True, "prepare_threshold": 1},
+            kwargs={"autocommit": True, "prepare_threshold": 1, "options": _options(conninfo)},
         )
 
     async def __aenter__(self) -> Self:
@@ -113,7 +113,10 @@ async def persist(
 
 async def _configure(connection: Connection) -> None:
     set_json_loads(msgspec.json.decode, connection)
-    await connection.execute(
-        "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
-        [f"{_ABANDONED * 1000:.0f}ms"],
-    )
+
+
+def _options(conninfo: str) -> str:
+    """Return what the connections' options are, and that the server gives up what is abandoned."""
+    given = psycopg.conninfo.conninfo_to_dict(conninfo).get("options") or ""
+    limit = f"-c idle_in_transaction_session_timeout={_ABANDONED * 1000:.0f}"
+    return f"{given} {limit}".strip()
