@@ -200,3 +200,24 @@ async def test_two_workers_share_one_delivery(post: Post):
         await post.until_state(delivery, "finished", seconds=40)
     post.expect(delivery, sent=2000, accepted=2000)
     assert len(post.archive.received) == 2000, "and nobody's copy went twice"
+
+
+async def test_an_outcome_that_waits_for_a_takeover_still_resolves_the_doubt(post: Post):
+    """The statement that settles is older than the takeover's commit, which it waits for."""
+    post.house.with_settings(in_flight=16)
+    post.recipients.delay = 0.3
+    delivery = post.house.started(16)
+    async with post.working():
+        await post.until(lambda: post.counts(delivery) == {"sending": 16})
+        async with await psycopg.AsyncConnection.connect(post.house.conninfo) as db:
+            await db.execute("UPDATE outbox_part SET epoch = epoch + 1")
+            await db.execute(database.statement("doubt"), await extent_of(post, delivery))
+            await post.until(lambda: post.waits_for_lock("What became of messages"))
+        await post.until(lambda: post.counts(delivery) == {"sent": 16})
+        await post.sql("UPDATE outbox_part SET lease_until = NULL, owner = NULL, due_at = NULL")
+        await post.until_state(delivery, "finished")
+
+
+async def extent_of(post: Post, delivery: int) -> dict[str, int]:
+    ((first, last),) = await post.sql("SELECT first_ordinal, last_ordinal FROM outbox_part")
+    return {"delivery": delivery, "first": first, "last": last}
