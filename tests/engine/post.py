@@ -162,9 +162,9 @@ class Post:
         """Let the next probe be due, instead of waiting for it."""
         await self.sql("UPDATE outbox_health SET probe_at = now() WHERE state = 'down'")
 
-    async def use_route(self, name: str, port: int) -> None:
+    async def use_route(self, name: str, port: int, **more: Any) -> None:
         """Set a route while a worker runs."""
-        await self.house.do(self.house.set_route, name, port)
+        await self.house.do(self.house.set_route, name, port, **more)
 
     async def let_pass(self, interval: str) -> None:
         """Let time pass for the ledger: all that it plans comes nearer by ``interval``."""
@@ -174,7 +174,12 @@ class Post:
             ("deliveries_delivery", ["valid_until"]),
         ):
             shifted = ", ".join(f"{each} = {each} - interval '{interval}'" for each in columns)
-            await self.sql(f"UPDATE {table} SET {shifted}")
+            # Parts are locked before their messages, as the engine does it.
+            await self.sql(
+                "WITH parts AS MATERIALIZED (SELECT FROM outbox_part "
+                "ORDER BY delivery_id, number FOR NO KEY UPDATE) "
+                f"UPDATE {table} SET {shifted} FROM (SELECT count(*) FROM parts) AS first_lock"
+            )
 
     # What a test sees.
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from letterbook.embedded import Database as Cluster
+from letterbook.engine import database
 from tests.embedded.harness import postmaster_of
 from tests.engine.faults import SILENCE
 from tests.engine.post import Post
@@ -176,6 +177,21 @@ async def test_an_intent_that_is_committed_after_its_worker_gave_up_is_not_lost(
     assert all(line.attempts == 1 for line in post.lines(delivery).values())
 
 
+async def test_a_part_is_not_locked_for_ever_by_a_worker_whose_host_has_gone(
+    post: Post, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Its connection broke within a transaction, and the server has not learnt of it."""
+    monkeypatch.setattr(database, "_ABANDONED", 0.5)
+    delivery = post.house.started(50)
+    async with post.locked("SELECT FROM outbox_part FOR UPDATE"), post.working(wire.conninfo):
+        await post.until(lambda: post.waits_for_lock("Take a part"))
+        wire.cut_near()
+        asyncio.get_running_loop().call_later(0.05, post.unlock.set)
+        await post.until_state(delivery, "finished", seconds=40)
+    post.expect(delivery, sent=50, accepted=50)
+    assert not [record for record in caplog.records if "ended with status" in record.message]
+
+
 async def test_two_workers_share_one_delivery(post: Post):
     post.house.with_settings(in_flight=32)
     post.recipients.delay = 0.02
@@ -184,3 +200,24 @@ async def test_two_workers_share_one_delivery(post: Post):
         await post.until_state(delivery, "finished", seconds=40)
     post.expect(delivery, sent=2000, accepted=2000)
     assert len(post.archive.received) == 2000, "and nobody's copy went twice"
+
+
+async def test_an_outcome_that_waits_for_a_takeover_still_resolves_the_doubt(post: Post):
+    """The statement that settles is older than the takeover's commit, which it waits for."""
+    post.house.with_settings(in_flight=16)
+    post.recipients.delay = 0.3
+    delivery = post.house.started(16)
+    async with post.working():
+        await post.until(lambda: post.counts(delivery) == {"sending": 16})
+        async with await psycopg.AsyncConnection.connect(post.house.conninfo) as db:
+            await db.execute("UPDATE outbox_part SET epoch = epoch + 1")
+            await db.execute(database.statement("doubt"), await extent_of(post, delivery))
+            await post.until(lambda: post.waits_for_lock("What became of messages"))
+        await post.until(lambda: post.counts(delivery) == {"sent": 16})
+        await post.sql("UPDATE outbox_part SET lease_until = NULL, owner = NULL, due_at = NULL")
+        await post.until_state(delivery, "finished")
+
+
+async def extent_of(post: Post, delivery: int) -> dict[str, int]:
+    ((first, last),) = await post.sql("SELECT first_ordinal, last_ordinal FROM outbox_part")
+    return {"delivery": delivery, "first": first, "last": last}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from letterbook.testing.authority import make_authority
 from tests.house import House
-from tests.servers.aiosmtpd_server import PASSWORD, USER, make_authority, running_aiosmtpd
+from tests.servers.aiosmtpd_server import PASSWORD, USER, running_aiosmtpd
 
 COUNT = 2000
 

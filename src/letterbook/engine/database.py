@@ -21,6 +21,10 @@ LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 CHANNEL: Final = "letterbook_ledger"
 _CONNECTIONS: Final = 6
+_ABANDONED: Final = 10.0
+"""Seconds after which the server gives up a transaction whose worker says nothing more. A worker
+whose host has gone would otherwise hold its locks, and so its parts, for hours."""
+
 _PATIENCE: Final = (0.1, 0.2, 0.5, 1.0)
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +51,7 @@ class Database:
             open=False,
             configure=_configure,
             check=AsyncConnectionPool.check_connection,
-            kwargs={"autocommit": True, "prepare_threshold": 1},
+            kwargs={"autocommit": True, "prepare_threshold": 1, "options": _options(conninfo)},
         )
 
     async def __aenter__(self) -> Self:
@@ -109,3 +113,10 @@ async def persist(
 
 async def _configure(connection: Connection) -> None:
     set_json_loads(msgspec.json.decode, connection)
+
+
+def _options(conninfo: str) -> str:
+    """Return what the connections' options are, and that the server gives up what is abandoned."""
+    given = psycopg.conninfo.conninfo_to_dict(conninfo).get("options") or ""
+    limit = f"-c idle_in_transaction_session_timeout={_ABANDONED * 1000:.0f}"
+    return f"{given} {limit}".strip()

@@ -248,6 +248,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         assert self._transport is not None
         self._flush()
         try:
+            if self._transport.is_closing():
+                raise ConnectionResetError("the server said 220 and went")
             self._transport = await self._loop.start_tls(
                 self._transport,
                 self,
@@ -255,7 +257,9 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
                 server_hostname=self.route.host,
                 ssl_handshake_timeout=self._settings.connect_timeout.total_seconds(),
             )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, RuntimeError) as error:
+            # uvloop's RuntimeError is a transport that has closed. Whoever waits must be told, for
+            # from here on nothing else would: the handshake has taken the transport over.
             self.abort(f"{self.route.shown}: TLS failed: {error}")
             return
         finally:
@@ -295,6 +299,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         if self._gone:
             return
         self._gone = True
+        if self._upgrade is not None and self._upgrade is not asyncio.current_task():
+            self._upgrade.cancel()
         if self._transport is not None:
             self._transport.abort()
         self._carrier.gone(self, fault, opening=not self._opened)

@@ -113,22 +113,24 @@ class Ledger:
         paired = list(zip(outcomes, retries, strict=True))
         for delivery, group in _by_delivery(paired, lambda pair: pair[0].letter.part.delivery):
             found = [outcome for outcome, _ in group]
-            await self._database.fetch(
-                "settle",
-                {
-                    "delivery": delivery,
-                    "parts": sorted({each.letter.part.number for each in found}),
-                    "ordinals": [each.letter.row.ordinal for each in found],
-                    "epochs": [each.letter.part.epoch for each in found],
-                    "attempts": [each.letter.attempt for each in found],
-                    "statuses": [each.status for each in found],
-                    "failures": [each.failure for each in found],
-                    "counted": [each.counted for each in found],
-                    "at": [each.at for each in found],
-                    "replies": [each.reply for each in found],
-                    "retries": [retry for _, retry in group],
-                },
-            )
+            values = {
+                "delivery": delivery,
+                "parts": sorted({each.letter.part.number for each in found}),
+                "ordinals": [each.letter.row.ordinal for each in found],
+                "epochs": [each.letter.part.epoch for each in found],
+                "attempts": [each.letter.attempt for each in found],
+                "statuses": [each.status for each in found],
+                "failures": [each.failure for each in found],
+                "counted": [each.counted for each in found],
+                "at": [each.at for each in found],
+                "replies": [each.reply for each in found],
+                "retries": [retry for _, retry in group],
+            }
+            ((moved,),) = await self._database.fetch("settle", values)
+            if moved < len(found):
+                # It may have waited for a takeover to commit, and its snapshot is older than the
+                # doubts that this put its messages in. A second look sees and resolves them.
+                await self._database.fetch("settle", values)
 
     async def set_back(self, setbacks: Sequence[Setback]) -> None:
         """Write down why letters left the pipeline before their intent."""

@@ -13,7 +13,7 @@ import structlog
 from letterbook.engine.admission import Admission
 from letterbook.engine.brake import Brake
 from letterbook.engine.contents import Contents, Frozen
-from letterbook.engine.database import Database, persist
+from letterbook.engine.database import LOST, Database, persist
 from letterbook.engine.deposit import Deposit
 from letterbook.engine.gauge import Demand
 from letterbook.engine.health import Health
@@ -114,11 +114,15 @@ class Pipeline:
 
     async def carry(self, delivery: int, number: int) -> None:
         """Take a part through all stages, as far as it may go."""
+        log = _log.bind(delivery=delivery, part=number)
         now = asyncio.get_running_loop().time()
-        claim = await self._ledger.claim(delivery, number, now)
+        try:
+            claim = await self._ledger.claim(delivery, number, now)
+        except LOST as error:  # if it was committed, its lease runs out and nothing was begun
+            log.warning("part not claimed", error=type(error).__name__)
+            return
         if claim is None:
             return
-        log = _log.bind(delivery=delivery, part=number)
         log.info("part claimed", epoch=claim.part.epoch, due=len(claim.rows))
         with self.leases.held(claim.part):
             try:
