@@ -9,10 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench.letters import ARCHIVE_ADDRESS
+from bench.usage import peak_mib
 from letterbook.control.project.configure import prepare
 
 prepare()  # Django wants this before any module with models is imported
@@ -43,7 +45,6 @@ from letterbook.mail.status import DeliveryState  # noqa: E402
 from letterbook.sealing import load_sealer  # noqa: E402
 from letterbook.settings import PREFIX, Settings  # noqa: E402
 
-ARCHIVE_ADDRESS: Final = "archive@vault.example"
 _ENDED: Final = (
     DeliveryState.FINISHED,
     DeliveryState.RETRYING,
@@ -57,20 +58,11 @@ class Process:
     """A child process, and what it has used so far."""
 
     popen: "subprocess.Popen[bytes]"
-    _started: float = field(default_factory=time.monotonic)
-
-    @property
-    def cpu_seconds(self) -> float:
-        """Processor time, user and system."""
-        parts = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def peak_mib(self) -> float:
         """The most resident memory it ever had, in MiB."""
-        status = Path(f"/proc/{self.popen.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
+        return peak_mib(self.popen.pid)
 
 
 class Platform:
@@ -78,6 +70,8 @@ class Platform:
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.settings = Settings(data=folder)
+        self.known: set[str] = set()
+        """Templates and lists that exist already."""
         self.database = database
         self._sealer = load_sealer(self.settings, may_create=True)
         use_database(database.conninfo())
@@ -91,10 +85,24 @@ class Platform:
             set_route(SYSTEM, self._sealer, name, url, ca=None, insecure=False)
         set_archive_address(SYSTEM, ARCHIVE_ADDRESS, is_recipient=lambda _: False, trust=True)
 
-    def template(self, name: str, html: str, *, email_bcc: bool, text: str | None = None) -> None:
+    @property
+    def postmaster(self) -> int:
+        """The process that all others of the database descend from."""
+        (file,) = self.settings.data.rglob("postmaster.pid")
+        return int(file.read_text().splitlines()[0])
+
+    def template(
+        self,
+        name: str,
+        html: str,
+        *,
+        email_bcc: bool,
+        text: str | None = None,
+        subject: str = "{{ recipient.first_name }}, your offer",
+    ) -> None:
         options = Options(
             label=name,
-            subject="{{ recipient.first_name }}, your offer",
+            subject=subject,
             email_bcc=email_bcc,
             sender=Sender(address="news@example.com"),
             format="html" if text is None else "multipart",

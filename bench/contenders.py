@@ -1,0 +1,252 @@
+"""How each sender is run and measured. All of them go to the same two sinks."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from bench.cases import Case, messages_for, warm_up_for
+from bench.child import Child, Order, running_child
+from bench.letters import SUBJECT, TEXT, html, write_people
+from bench.platform import Platform
+from bench.servers import feed_command, letter_file, running_relay, source_command
+from bench.sink import Sink
+from bench.usage import cpu_seconds, family_cpu_seconds, peak_mib
+from letterbook.control.kernel.actor import SYSTEM
+from letterbook.control.outbox.actions import start
+from letterbook.control.outbox.queries import delivery_view
+from letterbook.control.recipients.importing import import_recipients
+
+SECONDS: Final = 4.0
+"""How long a measurement is to take, about."""
+
+_CHILDREN: Final = {
+    "a": "bench.wire", "d": "bench.django_sender", "e": "bench.aiosmtplib_sender",
+}  # fmt: skip
+_POLL: Final = 0.005
+_PATIENCE: Final = 120.0
+Report = Callable[[int, int], None]
+"""Told how many messages have come through, of how many."""
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """What one sender did in one case. Processor times are for one message, in microseconds."""
+
+    sender: str
+    messages: int
+    seconds: float
+    sender_cpu: float | None = None
+    postgresql_cpu: float | None = None
+    sinks_cpu: float = 0.0
+    peak_mib: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Messages a second."""
+        return self.messages / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where the senders compete."""
+
+    platform: Platform
+    archive: Sink
+    recipients: Sink
+    report: Report
+
+
+class Meter:
+    """Time and processor time, from its making to ``stop``."""
+
+    def __init__(self, ground: Ground, pids: list[int], *, families: bool = False) -> None:
+        self._sinks = [ground.archive.process, ground.recipients.process]
+        self._postmaster = ground.platform.postmaster
+        self._pids = pids
+        self._measure = family_cpu_seconds if families else cpu_seconds
+        self._began = self._now()
+
+    def stop(self) -> tuple[float, float, float, float]:
+        """Seconds; then processor seconds of senders, PostgreSQL and sinks."""
+        time_, senders, database, sinks = (
+            end - begin for begin, end in zip(self._began, self._now(), strict=True)
+        )
+        return time_, senders, database, sinks
+
+    def _now(self) -> tuple[float, float, float, float]:
+        return (
+            time.monotonic(),
+            sum(self._measure(pid) for pid in self._pids),
+            family_cpu_seconds(self._postmaster),
+            sum(cpu_seconds(pid) for pid in self._sinks),
+        )
+
+
+def measure(sender: str, case: Case, ground: Ground) -> Measurement:
+    """Let ``sender`` send for about SECONDS, after a warm-up that is not counted."""
+    messages = messages_for(sender, case, SECONDS)
+    ground.archive.reset()
+    ground.recipients.reset()
+    if sender in _CHILDREN:
+        return _children(sender, case, messages, ground)
+    special = {"b": _letterbook, "c": _letterbook, "f": _relay, "g": _source}
+    return special[sender](sender, case, messages, ground)
+
+
+def _children(sender: str, case: Case, messages: int, ground: Ground) -> Measurement:
+    """Senders that are children of the bench, one for each worker."""
+    share = messages // case.workers
+    what = Order(
+        recipients=ground.recipients.port,
+        archive=ground.archive.port,
+        connections=case.connections,
+        messages=share,
+        warm_up=warm_up_for(share),
+        size=case.size,
+    )
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(running_child(_CHILDREN[sender], what)) for _ in range(case.workers)
+        ]
+        for child in children:
+            child.expect("ready")
+        ground.recipients.reset()
+        meter = Meter(ground, [child.pid for child in children])
+        for child in children:
+            child.go_on()
+        _watch(children, ground, share * case.workers)
+        return _measurement(
+            sender, share * case.workers, meter, peak=max(peak_mib(child.pid) for child in children)
+        )
+
+
+def _watch(children: list[Child], ground: Ground, messages: int) -> None:
+    for child in children:
+        while not child.is_talking(timeout=0.1):
+            ground.report(ground.recipients.messages, messages)
+        child.expect("done")
+    assert ground.recipients.messages == messages
+
+
+def _letterbook(sender: str, case: Case, messages: int, ground: Ground) -> Measurement:
+    """From the first copy (or message) at its sink to the last outcome in the ledger."""
+    platform, email_bcc = ground.platform, sender == "b"
+    warm_up, delivery = (
+        prepared_delivery(platform, case.size, count, email_bcc=email_bcc)
+        for count in (warm_up_for(messages), messages)
+    )
+    first = ground.archive if email_bcc else ground.recipients
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(platform.worker(connections=case.connections))
+            for _ in range(case.workers)
+        ]
+        start(SYSTEM, warm_up)
+        _settled(warm_up, warm_up_for(messages), ground)
+        first.reset()
+        ground.recipients.reset()
+        start(SYSTEM, delivery)
+        while not first.messages:
+            time.sleep(0.0005)
+        meter = Meter(ground, [worker.popen.pid for worker in workers])
+        _settled(delivery, messages, ground)
+        return _measurement(
+            sender, messages, meter, peak=max(worker.peak_mib for worker in workers), database=True
+        )
+
+
+def _settled(delivery: int, messages: int, ground: Ground) -> None:
+    """Wait for the sink, which costs nothing to look at, and then for the ledger."""
+    _arrived([ground.recipients], messages, ground)
+    deadline = time.monotonic() + _PATIENCE
+    while (view := delivery_view(delivery)).messages["sent"] < messages:
+        assert time.monotonic() < deadline, view
+        time.sleep(_POLL)
+
+
+def prepared_delivery(platform: Platform, size: int, count: int, *, email_bcc: bool) -> int:
+    """An analysed delivery to ``count`` people; its list is imported when it is first needed."""
+    template = f"{size} octets, {'with' if email_bcc else 'without'} copies"
+    list_name = f"people-{count}"
+    if template not in platform.known:
+        platform.template(template, html(size), email_bcc=email_bcc, text=TEXT, subject=SUBJECT)
+    if list_name not in platform.known:
+        path = platform.settings.data / "people.csv"
+        write_people(path, count)
+        import_recipients(
+            SYSTEM, path, list_name, mapping={"points": "int"},
+            rejects_file=path.with_suffix(".rejects"),
+        )  # fmt: skip
+    platform.known |= {template, list_name}
+    delivery, _ = platform.analyzed(template, list_name)
+    return delivery
+
+
+def _relay(sender: str, case: Case, messages: int, ground: Ground) -> Measurement:
+    """From the first connection to the relay until everything is at the sinks, copies too."""
+    sinks = [ground.archive, ground.recipients]
+    with (
+        letter_file(case.size) as letter,
+        running_relay(
+            ground.recipients.port, ground.archive.port, case.connections
+        ) as (relay, master),
+    ):
+        for count in (warm_up_for(messages), messages):
+            for sink in sinks:
+                sink.reset()
+            meter = Meter(ground, [master], families=True)
+            with _quiet(feed_command(relay.port, count, letter)):
+                _arrived(sinks, count, ground)
+            measurement = _measurement(sender, messages, meter)
+        return measurement
+
+
+def _source(sender: str, case: Case, messages: int, ground: Ground) -> Measurement:
+    """Without warm-up: it has nothing to warm."""
+    with letter_file(case.size) as letter:
+        command = source_command(ground.recipients.port, case.connections, messages, letter)
+        meter = Meter(ground, [])
+        with _quiet(command):
+            _arrived([ground.recipients], messages, ground)
+        return msgspec.structs.replace(_measurement(sender, messages, meter), sender_cpu=None)
+
+
+@contextmanager
+def _quiet(command: list[str]) -> Iterator[None]:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+            assert process.wait() == 0, command
+        finally:
+            process.kill()
+
+
+def _arrived(sinks: list[Sink], messages: int, ground: Ground) -> None:
+    """Wait until each sink has taken ``messages``."""
+    last, heard = -1, time.monotonic()
+    while (now := min(sink.messages for sink in sinks)) < messages:
+        if now != last:
+            last, heard = now, time.monotonic()
+            ground.report(now, messages)
+        assert time.monotonic() - heard < _PATIENCE, f"no message for {_PATIENCE:g} s"
+        time.sleep(_POLL)
+
+
+def _measurement(
+    sender: str, messages: int, meter: Meter, *, peak: float | None = None, database: bool = False
+) -> Measurement:
+    seconds, *cpu = meter.stop()
+    senders, postgresql, sinks = (round(each * 1e6 / messages, 1) for each in cpu)
+    return Measurement(
+        sender=sender,
+        messages=messages,
+        seconds=round(seconds, 4),
+        sender_cpu=senders,
+        postgresql_cpu=postgresql if database else None,
+        sinks_cpu=sinks,
+        peak_mib=None if peak is None else round(peak, 1),
+    )
