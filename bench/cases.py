@@ -44,6 +44,10 @@ class Line:
     senders: str
     axis: str
 
+    def only(self, senders: str) -> "Line":
+        """The same line with no others than ``senders``."""
+        return replace(self, senders="".join(each for each in self.senders if each in senders))
+
 
 BASE: Final = Case()
 _FAR: Final = replace(BASE, round_trip=0.010)

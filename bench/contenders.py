@@ -191,9 +191,10 @@ def _relay(sender: str, case: Case, messages: int, ground: Ground) -> Measuremen
     sinks = [ground.archive, ground.recipients]
     with (
         letter_file(case.size) as letter,
-        running_relay(
-            ground.recipients.port, ground.archive.port, case.connections
-        ) as (relay, master),
+        running_relay(ground.recipients.port, ground.archive.port, case.connections) as (
+            relay,
+            master,
+        ),
     ):
         for count in (warm_up_for(messages), messages):
             for sink in sinks:

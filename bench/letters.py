@@ -14,7 +14,9 @@ from letterbook.mail.identity import Identity
 FIELDS: Final = ("first_name", "last_name", "company", "city", "points", "tier", "shop", "code")
 SENDER: Final = "news@example.com"
 ARCHIVE_ADDRESS: Final = "archive@vault.example"
-SUBJECT: Final = "{{ recipient.first_name }}, your {{ recipient.tier }} offers in {{ recipient.city }}"
+SUBJECT: Final = (
+    "{{ recipient.first_name }}, your {{ recipient.tier }} offers in {{ recipient.city }}"
+)
 TEXT: Final = (
     "Dear {{ recipient.first_name }} {{ recipient.last_name }},\n\n"
     "this month's offers are at https://example.com/offers/{{ recipient.code }}\n\n"
@@ -50,9 +52,7 @@ def html(size: int) -> str:
     bare = len(_OPENING) + len(_CLOSING) + articles * (len(_ARTICLE) + len("offer"))
     prose = max(1, (size - bare) // articles)
     text = fill((_PROSE * (prose // len(_PROSE) + 1))[:prose], 100)
-    body = "".join(
-        _ARTICLE.format(number=number, prose=text) for number in range(1, articles + 1)
-    )
+    body = "".join(_ARTICLE.format(number=number, prose=text) for number in range(1, articles + 1))
     return _OPENING + body + _CLOSING
 
 
@@ -96,4 +96,3 @@ def composed(count: int, size: int) -> list[tuple[str, bytes]]:
         letter = composer.compose(Addressee(number + 1, number + 1, address, fields), date)
         letters.append((address, letter))
     return letters
-

@@ -1,8 +1,6 @@
 """A platform to measure: an embedded database, and workers in processes of their own."""
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench.letters import ARCHIVE_ADDRESS
 from bench.usage import peak_mib
@@ -155,40 +153,3 @@ def open_platform() -> Iterator[Platform]:
         data = Path(folder)
         with attach(data) as database:
             yield Platform(data, database)
-
-
-@contextmanager
-def discarding_sink() -> Iterator[int]:
-    """Postfix's smtp-sink, which takes everything and keeps nothing; yields its port."""
-    port = free_port()
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    with running(["/usr/sbin/smtp-sink", *user, f"127.0.0.1:{port}", "1000"]):
-        _wait_for(port)
-        yield port
-
-
-def free_port() -> int:
-    """A port of loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"nobody listens on port {port}")
-
-
-@contextmanager
-def running(command: list[str], **more: Any) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is ended with the block."""
-    process = subprocess.Popen(command, **more)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()

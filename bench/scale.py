@@ -1,25 +1,26 @@
 """What a million costs: importing, analysing, and a worker's memory.
 
-Run as ``python -m bench.scale``. Postfix's smtp-sink takes the messages, so that hardly any
-processor time goes to the sinks.
+Run by ``python -m bench``, or alone as ``python -m bench.scale``.
 """
 
 import csv
-import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.platform import Platform, discarding_sink, open_platform
+from bench.platform import Platform, open_platform
+from bench.results import SCALE, Scale, Size, keep
+from bench.sink import running_sink
 from letterbook.control.kernel.actor import SYSTEM
 from letterbook.control.recipients.importing import import_recipients
 
-RESULT: Final = Path(__file__).parent.parent / "docs" / "results" / "scale.json"
 SIZES: Final = (10_000, 100_000, 1_000_000)
 _HTML: Final = (
     "<html><body><p>Hello {{ recipient.first_name }} from {{ recipient.city }}, you have "
@@ -43,7 +44,7 @@ def write_people(path: Path, count: int) -> None:
         )  # fmt: skip
 
 
-def measure(platform: Platform, count: int, progress: Progress) -> dict[str, Any]:
+def measure(platform: Platform, count: int, progress: Progress) -> Size:
     """Import, analyse and send ``count`` messages with Email BCC on."""
     path = platform.settings.data / "people.csv"
     write_people(path, count)
@@ -72,34 +73,38 @@ def measure(platform: Platform, count: int, progress: Progress) -> dict[str, Any
         peak = worker.peak_mib
     assert view.messages["sent"] == count, view
     assert view.copies["accepted"] == count, view
-    return {
-        "messages": count,
-        "import_s": round(imported, 2),
-        "analysis_s": round(analysed, 2),
-        "send_s": round(sent, 2),
-        "msg_per_s": round(count / sent),
-        "worker_peak_mib": round(peak, 1),
-    }
+    return Size(
+        messages=count,
+        import_s=round(imported, 2),
+        analysis_s=round(analysed, 2),
+        send_s=round(sent, 2),
+        msg_per_s=round(count / sent),
+        worker_peak_mib=round(peak, 1),
+    )
 
 
-def main() -> None:
-    """Measure each size, print a table, keep the result."""
-    sizes = [int(each) for each in sys.argv[1:]] or SIZES
+def run(sizes: Sequence[int]) -> Scale:
+    """Measure each size and keep the result."""
     with (
         Progress(console=_console) as progress,
-        discarding_sink() as recipients,
-        discarding_sink() as archive,
+        running_sink() as recipients,
+        running_sink() as archive,
         open_platform() as platform,
     ):
-        platform.set_routes(recipients, archive)
+        platform.set_routes(recipients.port, archive.port)
         platform.template("small", _HTML, email_bcc=True)
         rows = [measure(platform, size, progress) for size in sizes]
     importer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    result = {"rows": rows, "importer_peak_mib": round(importer, 1)}
-    print(json.dumps(result, indent=2))
-    if not sys.argv[1:]:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    scale = Scale(rows=rows, importer_peak_mib=round(importer, 1))
+    if tuple(sizes) == SIZES:
+        keep(SCALE, scale)
+    return scale
+
+
+def main() -> None:
+    """Measure the sizes given, or all, and print what was found."""
+    scale = run([int(each) for each in sys.argv[1:]] or SIZES)
+    print(msgspec.json.format(msgspec.json.encode(scale), indent=1).decode())
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bench.letters import ARCHIVE_ADDRESS, SENDER, composed
 from tests.servers.postfix import Postfix, running_postfix
+
+from bench.letters import ARCHIVE_ADDRESS, SENDER, composed
 
 SMTP_SOURCE: Final = "/usr/sbin/smtp-source"
 _FEEDERS: Final = 10
