@@ -28,7 +28,7 @@ _CHILDREN: Final = {
     "a": "bench.wire", "d": "bench.django_sender", "e": "bench.aiosmtplib_sender",
 }  # fmt: skip
 _POLL: Final = 0.005
-_PATIENCE: Final = 120.0
+_PATIENCE: Final = 30.0
 Report = Callable[[int, int], None]
 """Told how many messages have come through, of how many."""
 

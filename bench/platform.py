@@ -66,7 +66,9 @@ class Process:
 class Platform:
     """An installation in a temporary folder."""
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    def __init__(self, folder: Path, database: Database, module: str) -> None:
+        """``module`` is what workers are run as."""
+        self._module = module
         self.settings = Settings(data=folder)
         self.known: set[str] = set()
         """Templates and lists that exist already."""
@@ -127,7 +129,7 @@ class Platform:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
         environment[f"{PREFIX}DATA"] = str(self.settings.data)
         environment |= {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.items()}
-        command = [sys.executable, "-m", "letterbook", "worker"]
+        command = [sys.executable, "-m", self._module, "worker"]
         log = self.settings.data / "worker.log"
         with log.open("ab") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
@@ -147,9 +149,9 @@ class Platform:
 
 
 @contextmanager
-def open_platform() -> Iterator[Platform]:
-    """An installation that leaves nothing behind."""
+def open_platform(module: str = "letterbook") -> Iterator[Platform]:
+    """An installation that leaves nothing behind; its workers run as ``module``."""
     with tempfile.TemporaryDirectory(prefix="letterbook-bench-") as folder:
         data = Path(folder)
         with attach(data) as database:
-            yield Platform(data, database)
+            yield Platform(data, database, module)
