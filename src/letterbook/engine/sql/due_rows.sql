@@ -1,8 +1,14 @@
 -- What there is to do in a part: messages that are due, and copies that are still owed.
+-- The fields are looked up row by row (OFFSET 0 keeps it so): of a delivery that is newer than the
+-- statistics the planner expects one row, and would read all its fields again for each message.
 SELECT m.ordinal, m.recipient_id, m.address, m.status::text, m.copy::text, m.attempts,
        m.copy_attempts, m.generation, m.sha256, f.fields
   FROM outbox_message AS m
-  JOIN outbox_fields AS f USING (delivery_id, ordinal)
+  CROSS JOIN LATERAL (
+        SELECT fields FROM outbox_fields
+         WHERE delivery_id = m.delivery_id AND ordinal = m.ordinal
+        OFFSET 0
+  ) AS f
  WHERE m.delivery_id = %(delivery)s
    AND m.ordinal BETWEEN %(first)s AND %(last)s
    AND (m.next_attempt_at IS NULL OR m.next_attempt_at <= now())

@@ -2,6 +2,8 @@
 -- It locks the delivery first and the parts next, always in this order: pause and stop update the
 -- delivery, takeover updates the part, and each of them shuts the gate. A letter whose copy was
 -- accepted but may not go on is noted as deposited, so that it need not be deposited again.
+-- The range of ordinals says nothing new: it keeps the planner, which knows nothing of a delivery so
+-- new, from reading all its rows.
 WITH delivery AS MATERIALIZED (
     SELECT count(*) = 1 AS open
       FROM (SELECT FROM engine_delivery
@@ -43,6 +45,7 @@ WITH delivery AS MATERIALIZED (
       FROM offered AS o, mine
      WHERE m.delivery_id = %(delivery)s
        AND m.ordinal = o.ordinal
+       AND m.ordinal BETWEEN (SELECT min(ordinal) FROM offered) AND (SELECT max(ordinal) FROM offered)
        AND m.part = mine.number
        AND (m.status IN ('pending', 'deposited', 'deferred')
             -- The delivery was stopped while the archive took the copy, which is there now.
@@ -65,6 +68,8 @@ WITH delivery AS MATERIALIZED (
            JOIN offered AS o USING (ordinal)
            JOIN moved USING (ordinal)
           WHERE m.delivery_id = %(delivery)s
+            AND m.ordinal BETWEEN (SELECT min(ordinal) FROM offered)
+                              AND (SELECT max(ordinal) FROM offered)
             AND m.generation < o.generation
             AND m.sha256 IS NOT NULL
     ON CONFLICT DO NOTHING

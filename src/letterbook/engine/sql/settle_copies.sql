@@ -1,5 +1,6 @@
 -- Copies that were owed and have been accepted now. The row keeps the hash of what was sent; should
 -- the copy differ from it, its hash is kept beside.
+-- The range of ordinals is for the planner: see grant_intents.
 WITH locked AS MATERIALIZED (
     SELECT number FROM outbox_part
      WHERE delivery_id = %(delivery)s AND number = ANY (%(parts)s::int[])
@@ -21,6 +22,7 @@ WITH locked AS MATERIALIZED (
       FROM receipt AS r, (SELECT count(*) FROM locked) AS first_lock
      WHERE m.delivery_id = %(delivery)s
        AND m.ordinal = r.ordinal
+       AND m.ordinal BETWEEN (SELECT min(ordinal) FROM receipt) AND (SELECT max(ordinal) FROM receipt)
        AND m.copy = 'owed'
  RETURNING m.ordinal, m.copy_attempts, m.sha256
 ), other_bytes AS (
