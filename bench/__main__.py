@@ -101,7 +101,7 @@ def run(plan: list[Line]) -> Results:
         open_platform() as platform,
     ):
         cases = Run(platform, plan, progress).cases()
-        described = machine() | {"PostgreSQL": database_version(platform)}
+        described = machine() | {"PostgreSQL": database_version()}
     return Results(
         taken_at=datetime.now(UTC).date().isoformat(),
         minutes=round((time.monotonic() - began) / 60, 1),

@@ -5,9 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from operator import sub
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
+from tests.servers.postfix import Postfix
 
 from bench.cases import Case, messages_for, warm_up_for
 from bench.child import Child, Order, running_child
@@ -15,11 +18,12 @@ from bench.letters import SUBJECT, TEXT, html, write_people
 from bench.platform import Platform
 from bench.servers import feed_command, letter_file, running_relay, source_command
 from bench.sink import Sink
-from bench.usage import cpu_seconds, family_cpu_seconds, peak_mib
+from bench.usage import cpu_seconds, family_cpu_seconds, machine_cpu_seconds, peak_mib
 from letterbook.control.kernel.actor import SYSTEM
 from letterbook.control.outbox.actions import start
 from letterbook.control.outbox.queries import delivery_view
 from letterbook.control.recipients.importing import import_recipients
+from letterbook.mail.status import MessageStatus
 
 SECONDS: Final = 4.0
 """How long a measurement is to take, about."""
@@ -42,6 +46,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     sender_cpu: float | None = None
     postgresql_cpu: float | None = None
     sinks_cpu: float = 0.0
+    others: float = 0.0
+    """Cores that were busy with something else meanwhile: the less, the better the figures."""
     peak_mib: float | None = None
 
     @property
@@ -70,20 +76,36 @@ class Meter:
         self._measure = family_cpu_seconds if families else cpu_seconds
         self._began = self._now()
 
-    def stop(self) -> tuple[float, float, float, float]:
-        """Seconds; then processor seconds of senders, PostgreSQL and sinks."""
-        time_, senders, database, sinks = (
-            end - begin for begin, end in zip(self._began, self._now(), strict=True)
-        )
-        return time_, senders, database, sinks
+    def stop(self) -> "Reading":
+        """What has passed since."""
+        return Reading(*map(sub, self._now(), self._began))
 
-    def _now(self) -> tuple[float, float, float, float]:
-        return (
+    def _now(self) -> "Reading":
+        return Reading(
             time.monotonic(),
             sum(self._measure(pid) for pid in self._pids),
             family_cpu_seconds(self._postmaster),
             sum(cpu_seconds(pid) for pid in self._sinks),
+            time.process_time(),
+            machine_cpu_seconds(),
         )
+
+
+class Reading(NamedTuple):
+    """Seconds, and processor seconds."""
+
+    time: float
+    senders: float
+    database: float
+    sinks: float
+    bench: float
+    machine: float
+
+    @property
+    def others(self) -> float:
+        """Cores' worth of work that was none of ours."""
+        ours = self.senders + self.database + self.sinks + self.bench
+        return max(0.0, self.machine - ours) / self.time
 
 
 def measure(sender: str, case: Case, ground: Ground) -> Measurement:
@@ -163,7 +185,7 @@ def _settled(delivery: int, messages: int, ground: Ground) -> None:
     """Wait for the sink, which costs nothing to look at, and then for the ledger."""
     _arrived([ground.recipients], messages, ground)
     deadline = time.monotonic() + _PATIENCE
-    while (view := delivery_view(delivery)).messages["sent"] < messages:
+    while (view := delivery_view(delivery)).messages[MessageStatus.SENT] < messages:
         assert time.monotonic() < deadline, view
         time.sleep(_POLL)
 
@@ -188,7 +210,6 @@ def prepared_delivery(platform: Platform, size: int, count: int, *, email_bcc: b
 
 def _relay(sender: str, case: Case, messages: int, ground: Ground) -> Measurement:
     """From the first connection to the relay until everything is at the sinks, copies too."""
-    sinks = [ground.archive, ground.recipients]
     with (
         letter_file(case.size) as letter,
         running_relay(ground.recipients.port, ground.archive.port, case.connections) as (
@@ -196,14 +217,17 @@ def _relay(sender: str, case: Case, messages: int, ground: Ground) -> Measuremen
             master,
         ),
     ):
-        for count in (warm_up_for(messages), messages):
-            for sink in sinks:
-                sink.reset()
-            meter = Meter(ground, [master], families=True)
-            with _quiet(feed_command(relay.port, count, letter)):
-                _arrived(sinks, count, ground)
-            measurement = _measurement(sender, messages, meter)
-        return measurement
+        _relayed(warm_up_for(messages), relay, letter, ground)
+        meter = Meter(ground, [master], families=True)
+        _relayed(messages, relay, letter, ground)
+        return _measurement(sender, messages, meter)
+
+
+def _relayed(messages: int, relay: Postfix, letter: Path, ground: Ground) -> None:
+    """Feed the relay, and wait until everything is at the sinks."""
+    sinks = [ground.archive.reset(), ground.recipients.reset()]
+    with _quiet(feed_command(relay.port, messages, letter)):
+        _arrived(sinks, messages, ground)
 
 
 def _source(sender: str, case: Case, messages: int, ground: Ground) -> Measurement:
@@ -240,14 +264,17 @@ def _arrived(sinks: list[Sink], messages: int, ground: Ground) -> None:
 def _measurement(
     sender: str, messages: int, meter: Meter, *, peak: float | None = None, database: bool = False
 ) -> Measurement:
-    seconds, *cpu = meter.stop()
-    senders, postgresql, sinks = (round(each * 1e6 / messages, 1) for each in cpu)
+    used = meter.stop()
+    senders, postgresql, sinks = (
+        round(each * 1e6 / messages, 1) for each in (used.senders, used.database, used.sinks)
+    )
     return Measurement(
         sender=sender,
         messages=messages,
-        seconds=round(seconds, 4),
+        seconds=round(used.time, 4),
         sender_cpu=senders,
         postgresql_cpu=postgresql if database else None,
         sinks_cpu=sinks,
+        others=round(used.others, 2),
         peak_mib=None if peak is None else round(peak, 1),
     )

@@ -6,7 +6,6 @@ from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
 
-from bench.platform import Platform
 from letterbook.control.kernel.sql import cursor
 
 
@@ -24,9 +23,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def database_version(platform_: Platform) -> str:
-    """Which PostgreSQL it is."""
-    assert platform_.database
+def database_version() -> str:
+    """Which PostgreSQL the platform that is open runs on."""
     with cursor() as db:
         db.execute("SHOW server_version")
         return str(db.fetchone()[0])

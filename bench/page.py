@@ -16,7 +16,8 @@ _INTRODUCTION: Final = """# Performance
 
 *Made by `make bench` from [results/bench.json](results/bench.json); do not edit it.*
 
-Taken on {taken_at}, in {minutes:.0f} minutes, all rows in one run.
+Taken on {taken_at}, in {minutes:.0f} minutes, all rows in one run. Something else kept {others}
+cores busy meanwhile.
 
 | | |
 |---|---|
@@ -60,6 +61,7 @@ def write_page(results: Results, scale: Scale | None, plot: str) -> None:
         _INTRODUCTION.format(
             taken_at=results.taken_at,
             minutes=results.minutes,
+            others="fewer than 0.1" if results.others < 0.1 else f"{results.others:.1f}",
             machine="\n".join(f"| {name} | {what} |" for name, what in results.machine.items()),
             plot=plot,
         ),

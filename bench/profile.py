@@ -65,7 +65,9 @@ def main(sender: str, round_trip: float, connections: int) -> None:
         measured = measure(sender, case, ground)
         own, total, worth = _shares(Path(file.name), measured)
     console = Console(width=118)
-    console.print(f"{measured.rate:,.0f} msg/s, {measured.sender_cpu} µs a message, {own.total()} samples")
+    console.print(
+        f"{measured.rate:,.0f} msg/s, {measured.sender_cpu} µs a message, {own.total()} samples"
+    )
     for title, counts in (("own", own), ("with what it calls", total)):
         table = Table("µs", "function", title=title, title_justify="left")
         for function, count in counts.most_common(_ROWS):

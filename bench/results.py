@@ -39,6 +39,12 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     def case(self, name: str) -> CaseResult:
         return next(each for each in self.cases if each.name == name)
 
+    @property
+    def others(self) -> float:
+        """Cores that were busy with something else, on average."""
+        rows = [row for case in self.cases for row in case.rows]
+        return sum(row.others for row in rows) / len(rows)
+
     def ratio(self, case: CaseResult, sender: str, to: str) -> float | None:
         """How many times as fast as sender ``to``.
 

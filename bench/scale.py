@@ -20,6 +20,7 @@ from bench.results import SCALE, Scale, Size, keep
 from bench.sink import running_sink
 from letterbook.control.kernel.actor import SYSTEM
 from letterbook.control.recipients.importing import import_recipients
+from letterbook.mail.status import CopyStatus, MessageStatus
 
 SIZES: Final = (10_000, 100_000, 1_000_000)
 _HTML: Final = (
@@ -67,12 +68,13 @@ def measure(platform: Platform, count: int, progress: Progress) -> Size:
     with platform.worker() as worker:
         began = time.monotonic()
         view = platform.send(
-            delivery, lambda view: progress.update(task, completed=view.messages["sent"])
+            delivery,
+            lambda now: progress.update(task, completed=now.messages[MessageStatus.SENT]),
         )
         sent = time.monotonic() - began
         peak = worker.peak_mib
-    assert view.messages["sent"] == count, view
-    assert view.copies["accepted"] == count, view
+    assert view.messages[MessageStatus.SENT] == count, view
+    assert view.copies[CopyStatus.ACCEPTED] == count, view
     return Size(
         messages=count,
         import_s=round(imported, 2),

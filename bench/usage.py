@@ -34,6 +34,13 @@ def family_cpu_seconds(pid: int) -> float:
     return total / _TICK
 
 
+def machine_cpu_seconds() -> float:
+    """Processor time that all cores have spent at work, for whomever; stolen time included."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _idle, _waiting, irq, softirq, steal = (int(each) for each in fields[:8])
+    return (user + nice + system + irq + softirq + steal) / _TICK
+
+
 def peak_mib(pid: int) -> float:
     """The most resident memory that a process ever had, in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
