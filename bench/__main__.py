@@ -61,7 +61,8 @@ class Run:
         self._progress.remove_task(task)
         return CaseResult(
             name=line.name, axis=line.axis, size=case.size, connections=case.connections,
-            workers=case.workers, round_trip_ms=case.round_trip * 1000, rows=rows,
+            workers=case.workers, round_trip_ms=case.round_trip * 1000, dkim=case.dkim,
+            rows=rows,
         )  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+from letterbook.mail.content import Algorithm
+
 Letter: TypeAlias = Literal["a", "b", "c", "d", "e", "f", "g"]
 
 SENDERS: Final[dict[Letter, str]] = {
@@ -26,6 +28,8 @@ class Case:
     workers: int = 1
     round_trip: float = 0.0
     """Seconds."""
+    dkim: Algorithm | None = None
+    """What Letterbook signs with."""
 
     @property
     def ceiling(self) -> float:
@@ -60,6 +64,8 @@ PLAN: Final = (
     Line("1 ms", replace(BASE, round_trip=0.001), "abcdefg", "round trip"),
     Line("10 ms", _FAR, "abcdefg", "round trip"),
     Line("2 workers", replace(BASE, workers=2), "abc", "workers"),
+    Line("DKIM, RSA-2048", replace(BASE, dkim="rsa"), "abc", "DKIM"),
+    Line("DKIM, Ed25519", replace(BASE, dkim="ed25519"), "abc", "DKIM"),
     Line("10 ms, 5 connections, 1 worker", replace(_FAR, connections=5), "ab", "workers, far"),
     Line(
         "10 ms, 5 connections, 2 workers",

@@ -14,7 +14,7 @@ from tests.servers.postfix import Postfix
 
 from bench.cases import Case, messages_for, warm_up_for
 from bench.child import Child, Order, running_child
-from bench.letters import SUBJECT, TEXT, html, write_people
+from bench.letters import SENDER, SUBJECT, TEXT, html, write_people
 from bench.platform import Platform
 from bench.servers import feed_command, letter_file, running_relay, source_command
 from bench.sink import Sink
@@ -158,7 +158,7 @@ def _letterbook(sender: str, case: Case, messages: int, ground: Ground) -> Measu
     """From the first copy (or message) at its sink to the last outcome in the ledger."""
     platform, email_bcc = ground.platform, sender == "b"
     warm_up, delivery = (
-        prepared_delivery(platform, case.size, count, email_bcc=email_bcc)
+        prepared_delivery(platform, case, count, email_bcc=email_bcc)
         for count in (warm_up_for(messages), messages)
     )
     first = ground.archive if email_bcc else ground.recipients
@@ -190,12 +190,17 @@ def _settled(delivery: int, messages: int, ground: Ground) -> None:
         time.sleep(_POLL)
 
 
-def prepared_delivery(platform: Platform, size: int, count: int, *, email_bcc: bool) -> int:
+def prepared_delivery(platform: Platform, case: Case, count: int, *, email_bcc: bool) -> int:
     """An analysed delivery to ``count`` people; its list is imported when it is first needed."""
-    template = f"{size} octets, {'with' if email_bcc else 'without'} copies"
+    copies = "with" if email_bcc else "without"
+    template = f"{case.size} octets, {copies} copies, signed {case.dkim or 'by nobody'}"
     list_name = f"people-{count}"
     if template not in platform.known:
-        platform.template(template, html(size), email_bcc=email_bcc, text=TEXT, subject=SUBJECT)
+        sender = SENDER if case.dkim is None else platform.signed_sender(case.dkim)
+        platform.template(
+            template, html(case.size), email_bcc=email_bcc, text=TEXT, subject=SUBJECT,
+            sender=sender,
+        )  # fmt: skip
     if list_name not in platform.known:
         path = platform.settings.data / "people.csv"
         write_people(path, count)

@@ -44,6 +44,7 @@ themselves take no time, and bandwidth has no limit. A warm-up is not counted.
 - (d) holds its people in memory and records nothing. With `bcc=` the copy is one more recipient of
   the same transaction: one content goes out, not two, and nobody knows whether the copy arrived.
   It has one connection, one process.
+- With DKIM, only (b) and (c) sign; (a) sends the same unsigned bytes as in the base case.
 - (e) sends prebuilt bytes, the copy first, as (a) does: it compares SMTP clients.
 - (f) is fed by `smtp-source` on 10 connections and ends when everything is at both sinks. It syncs
   its queue files; it composes nothing.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.letters import ARCHIVE_ADDRESS
+from bench.letters import ARCHIVE_ADDRESS, SENDER
 from bench.usage import peak_mib
 from letterbook.control.project.configure import prepare
 
@@ -34,11 +34,13 @@ from letterbook.control.platform.actions import (  # noqa: E402
     set_archive_address,
     set_route,
 )
+from letterbook.control.platform.dkim import add_dkim_key  # noqa: E402
 from letterbook.control.platform.queries import identity  # noqa: E402
 from letterbook.control.platform.routes import RouteUrl  # noqa: E402
 from letterbook.control.project.configure import use_database  # noqa: E402
 from letterbook.control.project.migrate import migrate  # noqa: E402
 from letterbook.embedded import Database, attach  # noqa: E402
+from letterbook.mail.content import Algorithm  # noqa: E402
 from letterbook.mail.status import DeliveryState  # noqa: E402
 from letterbook.sealing import load_sealer  # noqa: E402
 from letterbook.settings import PREFIX, Settings  # noqa: E402
@@ -91,6 +93,14 @@ class Platform:
         (file,) = self.settings.data.rglob("postmaster.pid")
         return int(file.read_text().splitlines()[0])
 
+    def signed_sender(self, algorithm: Algorithm) -> str:
+        """An address of a domain that signs with ``algorithm``."""
+        domain = f"{algorithm}.example"
+        if domain not in self.known:
+            add_dkim_key(SYSTEM, self._sealer, domain, selector=None, algorithm=algorithm)
+            self.known.add(domain)
+        return f"news@{domain}"
+
     def template(
         self,
         name: str,
@@ -99,12 +109,13 @@ class Platform:
         email_bcc: bool,
         text: str | None = None,
         subject: str = "{{ recipient.first_name }}, your offer",
+        sender: str = SENDER,
     ) -> None:
         options = Options(
             label=name,
             subject=subject,
             email_bcc=email_bcc,
-            sender=Sender(address="news@example.com"),
+            sender=Sender(address=sender),
             format="html" if text is None else "multipart",
         )
         folder = TemplateFolder(name, options, "html", html, text, ())

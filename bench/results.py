@@ -21,6 +21,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     workers: int
     round_trip_ms: float
+    dkim: str | None = None
     rows: list[Measurement]
 
     def rate(self, sender: str) -> float | None:

@@ -63,15 +63,17 @@ WITH delivery AS MATERIALIZED (
 ), superseded AS (
     -- Sees the rows as they were before this statement.
     INSERT INTO outbox_generation (delivery_id, ordinal, generation, sha256)
-         SELECT m.delivery_id, m.ordinal, m.generation, m.sha256
-           FROM outbox_message AS m
-           JOIN offered AS o USING (ordinal)
+         SELECT %(delivery)s, o.ordinal, before.generation, before.sha256
+           FROM offered AS o
            JOIN moved USING (ordinal)
-          WHERE m.delivery_id = %(delivery)s
-            AND m.ordinal BETWEEN (SELECT min(ordinal) FROM offered)
-                              AND (SELECT max(ordinal) FROM offered)
-            AND m.generation < o.generation
-            AND m.sha256 IS NOT NULL
+          CROSS JOIN LATERAL (
+                SELECT generation, sha256 FROM outbox_message
+                 WHERE delivery_id = %(delivery)s AND ordinal = o.ordinal
+                OFFSET 0  -- by the key, row by row: see due_rows
+          ) AS before
+          WHERE o.generation > 1
+            AND before.generation < o.generation
+            AND before.sha256 IS NOT NULL
     ON CONFLICT DO NOTHING
 ), replies AS (
     INSERT INTO outbox_reply (delivery_id, ordinal, attempt, to_archive, at, reply)
