@@ -60,7 +60,7 @@ class Run:
                 self._progress.advance(self._whole)
         self._progress.remove_task(task)
         return CaseResult(
-            name=line.name, axis=line.axis, size=case.size, connections=case.connections,
+            name=line.name, size=case.size, connections=case.connections,
             workers=case.workers, round_trip_ms=case.round_trip * 1000, dkim=case.dkim,
             rows=rows,
         )  # fmt: skip

@@ -16,7 +16,6 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     """All senders in one case."""
 
     name: str
-    axis: str
     size: int
     connections: int
     workers: int
