@@ -120,22 +120,13 @@ def publish(results: Results) -> None:
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, type=click.Choice([line.name for line in PLAN]))
 @click.option("--senders", default="abcdefg", help="Only these of a to g.")
 @click.option("--no-scale", is_flag=True, help="Leave out what a million costs.")
 def main(names: tuple[str, ...], senders: str, no_scale: bool) -> None:
     """Measure and publish; with NAMES of cases, measure and print."""
     whole = not names and senders == "abcdefg"
-    plan = [
-        Line(
-            line.name,
-            line.case,
-            "".join(each for each in line.senders if each in senders),
-            line.axis,
-        )
-        for line in PLAN
-        if not names or line.name in names
-    ]
+    plan = [line.only(senders) for line in PLAN if not names or line.name in names]
     results = run(plan)
     _output.print(table(results))
     if whole:
