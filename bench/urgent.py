@@ -1,6 +1,6 @@
 """How long a small delivery takes from start to finish: alone, and while a large one runs.
 
-Run as ``python -m bench.urgent [LARGE [SMALL]]``. Postfix's smtp-sink takes the messages.
+Run as ``python -m bench.urgent [LARGE [SMALL]]``.
 """
 
 import json
@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from bench.platform import Platform, discarding_sink, open_platform
+from bench.platform import Platform, open_platform
 from bench.scale import write_people
+from bench.sink import running_sink
 from letterbook.control.kernel.actor import SYSTEM
 from letterbook.control.outbox.actions import start, stop
 from letterbook.control.outbox.queries import delivery_view
 from letterbook.control.recipients.importing import import_recipients
+from letterbook.mail.status import MessageStatus
 
 RESULT: Final = Path(__file__).parent.parent / "docs" / "results" / "urgent.json"
 _HTML: Final = (
@@ -42,7 +44,7 @@ def start_to_finish(platform: Platform, delivery: int) -> float:
 
 def sent(delivery: int) -> int:
     """Messages of the delivery that were sent so far."""
-    return delivery_view(delivery).messages["sent"]
+    return delivery_view(delivery).messages[MessageStatus.SENT]
 
 
 def measure(platform: Platform, large_count: int, small_count: int) -> dict[str, Any]:
@@ -76,11 +78,11 @@ def main() -> None:
     sizes = [int(each) for each in sys.argv[1:]]
     large, small = (*sizes, *(200_000, 100)[len(sizes) :])
     with (
-        discarding_sink() as recipients,
-        discarding_sink() as archive,
+        running_sink() as recipients,
+        running_sink() as archive,
         open_platform() as platform,
     ):
-        platform.set_routes(recipients, archive)
+        platform.set_routes(recipients.port, archive.port)
         result = measure(platform, large, small)
     print(json.dumps(result, indent=2))
     if not sizes:
