@@ -245,7 +245,7 @@ async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, t
         "dot", lambda event: reply(f"421 4.7.0 {event.envelope.recipients[0].address}"), times=1
     )
     post.recipients.at("dot", "451 4.7.1 Greylisted", whom=f"{MARKER}2@")
-    post.archive.at("RCPT", f"452 4.2.2 {MARKER}'s mailbox is full", times=2)
+    post.archive.at("RCPT", f"452 4.2.2 {MARKER}'s mailbox is full")
     post.recipients.delay = 0.01
     delivery = house.delivery(
         house.template(html="<p>Dear {{ recipient.first_name }}, unsubscribe")
@@ -269,8 +269,9 @@ async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, t
                 stderr=said,
             )
         try:
+            await post.until(lambda: "archive_full" in [each["cause"] for each in script.alerts])
+            post.archive.mend()
             await post.until(lambda: settled(post, delivery) >= target, seconds=30)  # noqa: B023
-            await post.until(lambda: script.alerts)
             # Those before it may have settled that many already.
             await post.until(lambda: len(metrics_said(log)) == workers)  # noqa: B023
             await asyncio.to_thread(keep_metrics, log, tmp_path / "metrics")
@@ -287,5 +288,4 @@ async def test_no_file_outside_the_database_holds_what_is_personal(post: Post, t
     assert "part claimed" in log.read_text(), "it was this worker's log"
     assert "452 4.2.2" in log.read_text(), "its sign is told, not its words"
     assert "letterbook_messages_total" in (tmp_path / "metrics").read_text()
-    assert "archive_full" in [each["cause"] for each in script.alerts]
     assert post.counts(delivery)["sent"] > 200

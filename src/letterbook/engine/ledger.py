@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from letterbook.engine.arrays import intervals, numbers, octets, texts, times, truths, words
 from letterbook.engine.database import Database, statement
 from letterbook.engine.work import Letter, Outcome, Part, Row, Setback
 from letterbook.mail.status import CopyStatus, MessageStatus
@@ -115,16 +116,16 @@ class Ledger:
             found = [outcome for outcome, _ in group]
             values = {
                 "delivery": delivery,
-                "parts": sorted({each.letter.part.number for each in found}),
-                "ordinals": [each.letter.row.ordinal for each in found],
-                "epochs": [each.letter.part.epoch for each in found],
-                "attempts": [each.letter.attempt for each in found],
-                "statuses": [each.status for each in found],
-                "failures": [each.failure for each in found],
-                "counted": [each.counted for each in found],
-                "at": [each.at for each in found],
-                "replies": [each.reply for each in found],
-                "retries": [retry for _, retry in group],
+                "parts": numbers(sorted({each.letter.part.number for each in found})),
+                "ordinals": numbers(each.letter.row.ordinal for each in found),
+                "epochs": numbers(each.letter.part.epoch for each in found),
+                "attempts": numbers(each.letter.attempt for each in found),
+                "statuses": words(each.status for each in found),
+                "failures": words(each.failure for each in found),
+                "counted": truths(each.counted for each in found),
+                "at": times(each.at for each in found),
+                "replies": texts(each.reply for each in found),
+                "retries": intervals(retry for _, retry in group),
             }
             ((moved,),) = await self._database.fetch("settle", values)
             if moved < len(found):
@@ -141,13 +142,15 @@ class Ledger:
                 {
                     "delivery": delivery,
                     **_held([each.letter for each in group]),
-                    "ordinals": [each.letter.row.ordinal for each in group],
-                    "served": [each.letter.only_copy for each in group],
-                    "statuses": [each.status for each in group],
-                    "copies": [each.copy for each in group],
-                    "failures": [each.failure for each in group],
-                    "replies": [each.reply for each in group],
-                    "retries": [None if r is None else timedelta(seconds=r) for r in retries],
+                    "ordinals": numbers(each.letter.row.ordinal for each in group),
+                    "served": truths(each.letter.only_copy for each in group),
+                    "statuses": words(each.status for each in group),
+                    "copies": words(each.copy for each in group),
+                    "failures": words(each.failure for each in group),
+                    "replies": texts(each.reply for each in group),
+                    "retries": intervals(
+                        None if r is None else timedelta(seconds=r) for r in retries
+                    ),
                 },
             )
 
@@ -159,13 +162,13 @@ class Ledger:
                 "settle_copies",
                 {
                     "delivery": delivery,
-                    "parts": sorted({letter.part.number for letter in group}),
-                    "ordinals": [letter.row.ordinal for letter in group],
-                    "digests": [letter.sha256 for letter in group],
-                    "generations": [letter.generation for letter in group],
-                    "at": [receipt.at for receipt in receipts],
-                    "versions": [receipt.version for receipt in receipts],
-                    "replies": [receipt.reply for receipt in receipts],
+                    "parts": numbers(sorted({letter.part.number for letter in group})),
+                    "ordinals": numbers(letter.row.ordinal for letter in group),
+                    "digests": octets(letter.sha256 for letter in group),
+                    "generations": numbers(letter.generation for letter in group),
+                    "at": times(receipt.at for receipt in receipts),
+                    "versions": numbers(receipt.version for receipt in receipts),
+                    "replies": texts(receipt.reply for receipt in receipts),
                 },
             )
 
@@ -186,22 +189,25 @@ def _row(values: Sequence[Any]) -> Row:
     )
 
 
-def _offer(letters: Sequence[Letter]) -> dict[str, list[Any]]:
+def _offer(letters: Sequence[Letter]) -> dict[str, str]:
     receipts = [letter.receipt for letter in letters]
     return {
-        "ordinals": [letter.row.ordinal for letter in letters],
-        "digests": [letter.sha256 for letter in letters],
-        "generations": [letter.generation for letter in letters],
-        "copies": [letter.copy for letter in letters],
-        "copied_at": [receipt.at if receipt else None for receipt in receipts],
-        "versions": [receipt.version if receipt else None for receipt in receipts],
-        "replies": [receipt.reply if receipt else None for receipt in receipts],
+        "ordinals": numbers(letter.row.ordinal for letter in letters),
+        "digests": octets(letter.sha256 for letter in letters),
+        "generations": numbers(letter.generation for letter in letters),
+        "copies": words(letter.copy for letter in letters),
+        "copied_at": times(receipt.at if receipt else None for receipt in receipts),
+        "versions": numbers(receipt.version if receipt else None for receipt in receipts),
+        "replies": texts(receipt.reply if receipt else None for receipt in receipts),
     }
 
 
-def _held(letters: Iterable[Letter]) -> dict[str, list[int]]:
+def _held(letters: Iterable[Letter]) -> dict[str, str]:
     parts = sorted({(letter.part.number, letter.part.epoch) for letter in letters})
-    return {"parts": [number for number, _ in parts], "epochs": [epoch for _, epoch in parts]}
+    return {
+        "parts": numbers(number for number, _ in parts),
+        "epochs": numbers(epoch for _, epoch in parts),
+    }
 
 
 def _by_delivery(items: Sequence[Any], key: Any) -> Iterable[tuple[int, list[Any]]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -50,11 +51,19 @@ async def run_worker(
     and ExporterError before anything begins, and DrainError when the ledger does not take the
     outcomes.
     """
+    _calm_garbage_collection()
     async with Database(conninfo) as database:
         await database.require_schema()
         worker = Worker(database, settings, sealer)
         await worker.prepare()
         await worker.run(stop, until_idle, cut)
+
+
+def _calm_garbage_collection() -> None:
+    """Letters have no cycles and are many: looking for some at every 700 costs 20 µs each."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 class Worker:

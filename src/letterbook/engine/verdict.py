@@ -1,8 +1,8 @@
 """Whose fault is it? One table (design, section 6) from (stage, reply) to what follows."""
 
 import re
-from collections.abc import Sequence
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from letterbook.smtp.events import Stage
@@ -65,26 +65,30 @@ _COPY: Final = (
 
 def judge_message(stage: Stage, reply: Reply) -> Verdict:
     """Judge a reply on the recipients' route."""
-    return _judge(_MESSAGE, stage, reply)
+    return _judge("message", stage, reply.code, reply.enhanced)
 
 
 def judge_test(stage: Stage, reply: Reply) -> Verdict:
     """Judge a reply on the recipients' route to a test, which ends with the recipient."""
-    return _judge(_TEST, stage, reply)
+    return _judge("test", stage, reply.code, reply.enhanced)
 
 
 def judge_copy(stage: Stage, reply: Reply) -> Verdict:
     """Judge a reply on the archive's route."""
-    return _judge(_COPY, stage, reply)
+    return _judge("copy", stage, reply.code, reply.enhanced)
 
 
-def _judge(rules: Sequence[_Rule], stage: Stage, reply: Reply) -> Verdict:
-    enhanced = reply.enhanced[1:] if reply.enhanced else None
-    for rule in rules:
+_TABLES: Final = {"message": _MESSAGE, "test": _TEST, "copy": _COPY}
+
+
+@lru_cache(maxsize=1024)  # nearly all replies are like the last one
+def _judge(table: str, stage: Stage, code: int, enhanced: tuple[int, int, int] | None) -> Verdict:
+    kind = enhanced[1:] if enhanced else None
+    for rule in _TABLES[table]:
         if (
             stage in rule.stages
-            and re.fullmatch(rule.codes, str(reply.code))
-            and (rule.enhanced is None or enhanced in rule.enhanced)
+            and re.fullmatch(rule.codes, str(code))
+            and (rule.enhanced is None or kind in rule.enhanced)
         ):
             return rule.verdict
     return Verdict.ROUTE  # 1xx or 3xx where nobody asked for it: a server to keep away from

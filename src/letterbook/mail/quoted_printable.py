@@ -8,6 +8,7 @@ break, so that constant pieces are encoded once for a delivery and yet no line g
 import binascii
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 _SOFT_BREAK: Final = b"=\r\n"
@@ -17,6 +18,7 @@ _PLAIN: Final = re.compile(r"[ -<>-~]{0,73}[!-\-/-<>-~]")
 """One line that needs no encoding: no equals sign, no white space or dot at its end."""
 
 
+@lru_cache(maxsize=256)  # a message says the same name or token again and again
 def encode_piece(piece: str) -> bytes:
     """Encode ``piece``, which is not empty, so that another piece may follow at a line start.
 
