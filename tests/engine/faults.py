@@ -75,6 +75,8 @@ class Side(Sink):
         super().__init__(script=self._play, **more)
         self.faults: list[Fault] = []
         self.met: dict[str, list[float]] = {}
+        self.begun_by: dict[str, list[float]] = {}
+        """When each client, by its name in EHLO, began a message (MAIL)."""
 
     def at(self, point: str, deed: Deed, *, times: int | None = None, whom: str | None = None):
         """Do ``deed`` at ``point``, to ``whom`` (a part of the address) or to anybody."""
@@ -106,7 +108,10 @@ class Side(Sink):
         await self.start(self.port)
 
     def _play(self, event: ServerEvent) -> Action:
-        self.met.setdefault(point_of(event), []).append(time.monotonic())
+        point, now = point_of(event), time.monotonic()
+        self.met.setdefault(point, []).append(now)
+        if point == "MAIL":
+            self.begun_by.setdefault(self.speaking, []).append(now)
         for fault in self.faults:
             if fault.applies(event):
                 return fault.act(event)

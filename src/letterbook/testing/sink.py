@@ -56,9 +56,10 @@ Script: TypeAlias = Callable[[ServerEvent], Action]
 class Sink:
     """Listens on loopback and keeps what it accepts.
 
-    ``script`` decides on each event; ``delay`` (seconds) holds back what is written, as a round
-    trip does; ``keep`` keeps the contents; ``forbidden`` counts in ``leaks`` the connections whose
-    client sent these octets, wherever they stood.
+    ``script`` decides on each event, and finds the EHLO name of its client in ``speaking``;
+    ``delay`` (seconds) holds back what is written, as a round trip does; ``keep`` keeps the
+    contents; ``forbidden`` counts in ``leaks`` the connections whose client sent these octets,
+    wherever they stood.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Sink:
         self.forbidden = forbidden
         self.received: list[Received] = []
         self.leaks = 0
+        self.speaking = ""
         self.connections: set[_Connection] = set()
         self.connected = 0
         self.port = 0
@@ -117,6 +119,7 @@ class _Connection(asyncio.Protocol):
         self._silent = False
         self._number = 0
         self._last_at = 0.0
+        self._client = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base
@@ -141,6 +144,9 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self) -> None:
         while not self._silent and (event := self._server.next_event()) is not None:
+            if isinstance(event, Command) and event.verb in ("EHLO", "HELO"):
+                self._client = event.argument
+            self._sink.speaking = self._client
             action = self._sink.script(event) if self._sink.script else None
             if isinstance(action, Drop):
                 self.cut()
