@@ -116,6 +116,7 @@ class House:
         with psycopg.connect(cluster.conninfo(), autocommit=True) as db:
             db.execute(f"CREATE DATABASE {self.name} TEMPLATE {TEMPLATE_DATABASE}")
         self.conninfo = cluster.conninfo(self.name)
+        self.sql("UPDATE outbox_lineage SET lineage = outbox_current_lineage()")
         in_django(_use)(self.conninfo)
         self.sealer = Sealer(SEAL_KEY)
         self.identity = in_django(identity)(self.sealer)

@@ -39,6 +39,7 @@ deliveries resolve DELIVERY MESSAGES [--all] [--resend] [--arrived] [--lost] [--
 deliveries list
 deliveries show DELIVERY [--json]
 deliveries log DELIVERY [--format]
+restored [--since] [--nothing-lost]
 worker [--until-idle]
 """
 """The commands that were promised: arguments, options that are needed, options that are not."""

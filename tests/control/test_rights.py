@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from letterbook.control.kernel.actor import SYSTEM, Actor, Right, command_line_actor
 from letterbook.control.kernel.audit import AuditOutsideTransactionError, record
@@ -25,6 +26,7 @@ ARCHIVE, IMPORT = Right.ARCHIVE_ADMINISTRATION, Right.RECIPIENT_IMPORT
 
 # In an order in which they can be done one after the other.
 NEEDED: Mapping[str, Right] = {
+    "outbox.restore.acknowledge_failover": Right.ADMINISTRATION,
     "outbox.actions.retry": START,
     "outbox.actions.resend": START,
     "outbox.actions.settle_doubts": START,
@@ -51,6 +53,7 @@ NEEDED: Mapping[str, Right] = {
     "outbox.actions.pause": START,
     "outbox.actions.resume": START,
     "outbox.actions.stop": START,
+    "outbox.restore.acknowledge_restore": Right.ADMINISTRATION,
 }
 
 
@@ -98,6 +101,7 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
         do(import_module(f"{CONTROL}.outbox.actions").start, ACTOR, delivery)
     do(import_module(f"{CONTROL}.outbox.actions").pause, ACTOR, paused)
     house.sql("UPDATE outbox_message SET copy = 'refused' WHERE delivery_id = %s", running)
+    house.sql("UPDATE outbox_lineage SET lineage = 'another'")
     path = house.folder / "more.csv"
     path.write_text("email\nbo@example.org\n", encoding="utf-8")
     no_one = {"is_recipient": lambda _: False}
@@ -133,6 +137,8 @@ def arguments(house: House) -> dict[str, Callable[[Actor], tuple[tuple[Any, ...]
             ("resume", (paused,), {}),
             ("stop", (running,), {}),
             ("release", (running, 1), {}),
+            ("acknowledge_failover", (), {}),
+            ("acknowledge_restore", (timezone.now,), {}),
             ("retry", (ended,), {}),
             ("resend", (doubtful, None), {}),
             ("settle_doubts", (unclear, [1]), {"arrived": False}),
@@ -156,6 +162,7 @@ def test_every_action_with_its_right_alone_and_audited_with_the_actors_name(
     for name, action in sorted(actions(), key=lambda each: order.index(each[0])):
         values, named = arguments[name.rpartition(".")[2]]
         ((lines,),) = house.sql("SELECT count(*) FROM kernel_auditline")
+        values = [each() if callable(each) else each for each in values]
         do(action, Actor("specialist", frozenset({NEEDED[name]})), *values, **named)
         added = house.sql("SELECT actor FROM kernel_auditline ORDER BY id OFFSET %s", lines)
         assert added == [("specialist",)], name

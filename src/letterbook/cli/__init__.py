@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "dkim": ("dkim", "The keys that sign messages."),
     "migrate": ("platform", "Bring the database's schema up to date."),
     "recipients": ("recipients", "Recipients: import, opt out, quarantine."),
+    "restored": ("restored", "After a restore or a failover: what workers wait for."),
     "routes": ("platform", "The SMTP servers that letters leave through."),
     "templates": ("templates", "Delivery templates."),
     "worker": ("worker", "Send what is due."),

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import click
 import msgspec
@@ -25,6 +24,7 @@ from letterbook.cli.output import (
 from letterbook.cli.probing import refresh_routes
 from letterbook.cli.proofs import proof
 from letterbook.cli.session import open_session
+from letterbook.cli.times import read_time
 from letterbook.cli.waiting import wait_for
 from letterbook.control.deliveries import queries as deliveries_queries
 from letterbook.control.deliveries.actions import create_delivery, edit_delivery
@@ -130,7 +130,7 @@ def analyze_delivery(delivery: int, as_json: bool) -> None:
 def start(delivery: int, at: str | None, wait: bool) -> None:
     """Start a delivery that is ready, now or at a time."""
     with open_session() as session:
-        when = _read_time(at, session.settings.time_zone) if at else None
+        when = read_time(at, session.settings.time_zone, "--at") if at else None
         actions.start(session.actor, delivery, at=when)
         click.echo(f"Delivery {delivery} {'is scheduled for ' + str(when) if when else 'starts'}.")
         if wait:
@@ -236,16 +236,6 @@ def log(delivery: int, form: str) -> None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(fields)
         writer.writerows([getattr(line, name) for name in fields] for line in lines)
-
-
-def _read_time(text: str, zone: str) -> datetime:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not a time such as 2026-12-24T08:00", param_hint="--at"
-        ) from None
-    return when if when.tzinfo else when.replace(tzinfo=ZoneInfo(zone))
 
 
 def _as_json(view: DeliveryView, window: int) -> dict[str, object]:

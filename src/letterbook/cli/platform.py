@@ -19,7 +19,8 @@ from letterbook.cli.probing import mail_archive_code, probe_route
 from letterbook.cli.session import Session, open_session
 from letterbook.control.deliveries.queries import running_with_email_bcc
 from letterbook.control.kernel.errors import ActionError
-from letterbook.control.outbox.queries import health, worker_is_running
+from letterbook.control.kernel.queries import durability
+from letterbook.control.outbox.queries import database_is_known, health, worker_is_running
 from letterbook.control.platform import actions, queries
 from letterbook.control.platform.limits import LIMITS, checked_limits
 from letterbook.control.platform.routes import ARCHIVE, RECIPIENTS, RouteUrl
@@ -57,8 +58,11 @@ def _check_platform() -> None:
     with open_session() as session:
         where = "embedded" if session.settings.database_url is None else "external"
         stdout.print(f"[green]✓[/] database: {where}, schema up to date")
+        for trouble in durability().troubles:
+            stdout.print(f"[yellow]![/] {trouble}: docs/operate/failover.md")
         stdout.print(f"[green]✓[/] data folder: {escape(str(session.settings.data))}")
-        troubles = [_check_route(session, name) for name in (RECIPIENTS, ARCHIVE)]
+        troubles = [_check_known()]
+        troubles += [_check_route(session, name) for name in (RECIPIENTS, ARCHIVE)]
         troubles.append(_check_archive())
         for name, (state, because) in health().items():
             if state == "down":
@@ -288,6 +292,16 @@ def _check_route(session: Session, name: str) -> bool:
     size = f", up to {found.extensions.size:,} octets" if found.extensions.size else ""
     stdout.print(f"[green]✓[/] {name} route answers{size}")
     return False
+
+
+def _check_known() -> bool:
+    if database_is_known():
+        return False
+    stdout.print(
+        "[red]✗[/] the database was restored, or is another server after a failover, and workers "
+        "wait: `letterbook restored --since WHEN` (docs/operate/backup-and-restore.md)"
+    )
+    return True
 
 
 def _check_archive() -> bool:

@@ -13,7 +13,7 @@ import structlog
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from letterbook.engine.errors import SchemaMismatchError, UnreachableError
+from letterbook.engine.errors import RestoredError, SchemaMismatchError, UnreachableError
 from letterbook.schema import SCHEMA_VERSION
 
 LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
@@ -92,6 +92,19 @@ class Database:
             raise SchemaMismatchError(
                 f"the database has schema {found or 'none'} and this release needs "
                 f"{SCHEMA_VERSION}: run `letterbook migrate`, or upgrade Letterbook on this host"
+            )
+
+    async def is_known(self) -> bool:
+        """Whether the database is the one it was: not restored, and no other after a failover."""
+        return await self.fetch("lineage", {}) == [(True,)]
+
+    async def require_known(self) -> None:
+        """Raise RestoredError unless the database is the one it was."""
+        if not await self.is_known():
+            raise RestoredError(
+                "this database was restored, or is another server after a failover, and what has "
+                "been sent since may be missing in it: run `letterbook restored --since WHEN` "
+                "(docs/operate/backup-and-restore.md)"
             )
 
 

@@ -4,6 +4,7 @@ LetterbookError
 └── EngineError
     ├── UnreachableError        the database does not answer
     ├── SchemaMismatchError     the database has another schema than this release
+    ├── RestoredError           the database was restored, or is another one after a failover
     ├── NoRouteError            a route is needed that is not set
     ├── NoSigningKeyError       a delivery was frozen with a DKIM key that is not there
     ├── DrainError              a worker ended before the ledger had its outcomes
@@ -25,6 +26,10 @@ class UnreachableError(EngineError):
 
 class SchemaMismatchError(EngineError, ConfigurationError):
     """The database has another schema than this release needs."""
+
+
+class RestoredError(EngineError, ConfigurationError):
+    """The database was restored, or is another one after a failover, and nobody has said so."""
 
 
 class NoRouteError(EngineError, ConfigurationError):

@@ -47,13 +47,14 @@ async def run_worker(
     """Work until ``stop`` is set, or until there is nothing to do.
 
     Then begin nothing and let what is in flight settle, for the time of the setting ``drain``, or
-    until ``cut`` is set; what is unknown by then is in doubt. Raises SchemaMismatchError, SealError
-    and ExporterError before anything begins, and DrainError when the ledger does not take the
-    outcomes.
+    until ``cut`` is set; what is unknown by then is in doubt. Raises SchemaMismatchError,
+    RestoredError, SealError and ExporterError before anything begins, and DrainError when the
+    ledger does not take the outcomes.
     """
     _calm_garbage_collection()
     async with Database(conninfo) as database:
         await database.require_schema()
+        await database.require_known()
         worker = Worker(database, settings, sealer)
         await worker.prepare()
         await worker.run(stop, until_idle, cut)

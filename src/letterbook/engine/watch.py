@@ -43,6 +43,7 @@ class Watch:
         self._health = health
         self._routes: dict[str, Route] = {}
         self._archive: Archive | None = None
+        self._is_known = True
 
     async def run(self) -> None:
         """Look twice a second, until cancelled."""
@@ -64,11 +65,20 @@ class Watch:
             "version": __version__,
         }
         await self._database.fetch("note_worker", values)
+        await self._look_whether_known()
         self._routes = await load_routes(self._database, self._sealer)
         self._archive = await load_archive(self._database)
         self._pipeline.use(self._archive, self._routes)
         for route, state, because in await self._database.fetch("health", {}):
             self._health[route].learn(state, because)
+
+    async def _look_whether_known(self) -> None:
+        """Say it when the gate is shut because of a restore or a failover, and when no longer."""
+        before, self._is_known = self._is_known, await self._database.is_known()
+        if before and not self._is_known:
+            _log.error("another database: nothing begins", mend="letterbook restored --since WHEN")
+        elif self._is_known and not before:
+            _log.info("the database is known again")
 
     async def _probe_what_is_down(self) -> None:
         for (name,) in await self._database.fetch("claim_probe", {}):

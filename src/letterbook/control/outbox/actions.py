@@ -16,6 +16,7 @@ from letterbook.control.kernel.audit import record
 from letterbook.control.kernel.errors import ActionError
 from letterbook.control.kernel.sql import cursor, statement
 from letterbook.control.outbox.errors import NotReadyError
+from letterbook.control.outbox.queries import database_is_known
 from letterbook.control.platform import queries as platform
 from letterbook.mail.status import CopyStatus, DeliveryState, Failure, MessageStatus
 
@@ -43,6 +44,7 @@ def start(actor: Actor, delivery_id: int, *, at: datetime | None = None) -> None
     """
     actor.require(Right.START_DELIVERIES)
     with _changing(actor, "start delivery", delivery_id) as delivery:
+        _require_known_database()
         if delivery.state != DeliveryState.READY:
             raise DeliveryStateError(
                 f"delivery {delivery_id} is {delivery.state}; only one that is ready can start "
@@ -72,9 +74,10 @@ def pause(actor: Actor, delivery_id: int) -> None:
 
 
 def resume(actor: Actor, delivery_id: int) -> None:
-    """Go on with exactly the rest. Raises DeliveryStateError."""
+    """Go on with exactly the rest. Raises DeliveryStateError and NotReadyError."""
     actor.require(Right.START_DELIVERIES)
     with _changing(actor, "resume delivery", delivery_id) as delivery:
+        _require_known_database()
         _require(delivery, (DeliveryState.PAUSED,), "resumed")
         delivery.because = None
         if delivery.started_at is None:
@@ -285,6 +288,14 @@ def _end_of_validity(delivery_id: int, lasting: timedelta | None = None) -> date
         )
         (end,) = db.fetchone()
         return cast("datetime", end)
+
+
+def _require_known_database() -> None:
+    if not database_is_known():
+        raise NotReadyError(
+            "the database was restored, or is another server after a failover: first run "
+            "`letterbook restored --since WHEN` (docs/operate/backup-and-restore.md)"
+        )
 
 
 def _require(delivery: Delivery, states: tuple[DeliveryState, ...], what: str) -> None:

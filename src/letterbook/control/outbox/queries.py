@@ -196,6 +196,13 @@ def worker_is_running() -> bool:
         return bool(db.fetchone()[0])
 
 
+def database_is_known() -> bool:
+    """Whether the database is the one it was: not restored, and no other after a failover."""
+    with cursor() as db:
+        db.execute("SELECT is_known FROM engine_lineage")
+        return bool(db.fetchone()[0])
+
+
 def health() -> dict[str, tuple[str, str | None]]:
     """Return each route's state (up, slow, down) as the workers see it, and why."""
     with cursor() as db:

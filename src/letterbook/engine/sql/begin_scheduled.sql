@@ -2,6 +2,7 @@
 WITH due AS MATERIALIZED (
     SELECT id FROM engine_delivery
      WHERE state = 'scheduled' AND scheduled_at <= now()
+       AND (SELECT is_known FROM engine_lineage)
      ORDER BY id
        FOR NO KEY UPDATE
 ), begun AS (

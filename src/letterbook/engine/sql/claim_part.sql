@@ -1,4 +1,5 @@
--- Take a part that nobody holds. Its Date is fixed by the first who takes it.
+-- Take a part that nobody holds. Its Date is fixed by the first who takes it. In a database that was
+-- restored, or promoted after a failover, nobody does.
 UPDATE outbox_part AS p
    SET owner = %(worker)s,
        epoch = p.epoch + 1,
@@ -9,6 +10,7 @@ UPDATE outbox_part AS p
    AND p.number = %(part)s
    AND p.lease_until IS NULL
    AND d.id = p.delivery_id
+   AND (SELECT is_known FROM engine_lineage)
    AND (d.state IN ('sending', 'retrying') OR p.copies_owed > 0)
 RETURNING p.epoch, p.first_ordinal, p.last_ordinal, p.dated_at,
           d.state IN ('sending', 'retrying') AS active,

@@ -38,5 +38,6 @@ WITH due AS (
 SELECT delivery_id, number, priority, rank, copies_none = 0 AS copied
   FROM ranked
  WHERE NOT queued AND rank <= %(ahead)s
+   AND (SELECT is_known FROM engine_lineage)
  ORDER BY priority DESC, rank, delivery_id
  LIMIT %(limit)s

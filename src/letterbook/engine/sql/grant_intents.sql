@@ -4,10 +4,12 @@
 -- accepted but may not go on is noted as deposited, so that it need not be deposited again.
 -- The range of ordinals says nothing new: it keeps the planner, which knows nothing of a delivery so
 -- new, from reading all its rows.
+-- In a database that was restored, or promoted after a failover, it is shut for everybody.
 WITH delivery AS MATERIALIZED (
     SELECT count(*) = 1 AS open
       FROM (SELECT FROM engine_delivery
              WHERE id = %(delivery)s AND state IN ('sending', 'retrying')
+               AND (SELECT is_known FROM engine_lineage)
                FOR SHARE) AS locked
 ), mine AS MATERIALIZED (
     SELECT p.number, delivery.open

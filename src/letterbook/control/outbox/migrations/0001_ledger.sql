@@ -189,6 +189,24 @@ CREATE TABLE outbox_alert_news (
 );
 CREATE INDEX outbox_alert_untold ON outbox_alert_news (due_at) WHERE told_at IS NULL;
 
+-- Which database this is and what course its history took: the cluster, the timeline of its WAL, and
+-- the numbers of database and table. A failover, a recovery from a base backup, a restored dump:
+-- each changes one of them. The row says which of them somebody knows of; until it is true again
+-- nothing is claimed and no intent is granted.
+CREATE TABLE outbox_lineage (
+    id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    lineage text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+CREATE FUNCTION outbox_current_lineage() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT format('cluster %s, timeline %s, database %s, table %s',
+                  c.system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8),
+                  d.oid, 'outbox_lineage'::regclass::oid)
+      FROM pg_control_system() AS c, pg_database AS d
+     WHERE d.datname = current_database()
+$$;
+INSERT INTO outbox_lineage (lineage) VALUES (outbox_current_lineage());
+
 -- Partitions hold blocks of a hundred deliveries, so that retention can drop a block whole. They
 -- are attached, not created in place, because that lets everyone else go on working.
 CREATE FUNCTION outbox_make_partition(delivery bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -296,6 +314,8 @@ CREATE TRIGGER outbox_message_moved
 
 -- What the engine reads of the other apps' tables: one view for each need.
 CREATE VIEW engine_schema AS SELECT version FROM kernel_schemaversion;
+CREATE VIEW engine_lineage AS
+    SELECT lineage = outbox_current_lineage() AS is_known FROM outbox_lineage;
 CREATE VIEW engine_secret AS SELECT name, sealed FROM platform_secret;
 CREATE VIEW engine_dkim_key AS SELECT id, domain, selector, sealed FROM platform_dkimkey;
 CREATE VIEW engine_route AS
