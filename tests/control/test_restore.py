@@ -1,4 +1,4 @@
-"""A dump restored in mid delivery: nothing is sent again by itself, and what is unknown is shown."""
+"""A dump that is restored: nothing is sent again by itself, and what is unknown is shown."""
 
 import os
 import subprocess
