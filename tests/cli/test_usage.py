@@ -56,6 +56,15 @@ FLAGS = {
     "--once", "--json", "--insecure", "--trust", "--yes", "--wait", "--until-idle",
     "--all", "--resend", "--arrived", "--lost",
 }  # fmt: skip
+    "--once",
+    "--json",
+    "--insecure",
+    "--trust",
+    "--yes",
+    "--wait",
+    "--until-idle",
+    "--nothing-lost",
+}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from letterbook.control.kernel.queries import durability
 from letterbook.control.outbox import actions
+from letterbook.engine.errors import RestoredError
 from tests.engine.audit import nobody_got_two
 from tests.engine.post import Post
 from tests.engine.wire import Wire
@@ -104,6 +105,9 @@ async def test_after_an_asynchronous_failover_nobody_gets_a_second_message(
         assert not known(post)
         await post.until(lambda: not leased(post))
         arrived = post.recipients.count("MAIL")
+        assert arrived < 300, "the gate is shut"
+        with pytest.raises(RestoredError):
+            await post.house.work()
         sent = post.counts(delivery)["sent"]
         assert sent < len(post.recipients.received) - 40, "the standby knows nothing of these"
 

@@ -12,7 +12,7 @@ from letterbook.control.outbox.restore import acknowledge_failover, acknowledge_
 @click.option("--since", metavar="WHEN", help="What time the database stands for, platform time.")
 @click.option("--nothing-lost", is_flag=True, help="After a failover: every commit is there.")
 def restored(since: str | None, nothing_lost: bool) -> None:
-    """Say that the database was restored, or failed over, and let workers begin again.
+    """Say that the database was restored or failed over; workers wait for it.
 
     With --since, every delivery under way is paused, what it may have sent since is put in doubt,
     and deliveries that had not started are stopped. With --nothing-lost all goes on as before.
