@@ -54,17 +54,8 @@ CHOICES = {
 }
 FLAGS = {
     "--once", "--json", "--insecure", "--trust", "--yes", "--wait", "--until-idle",
-    "--all", "--resend", "--arrived", "--lost",
+    "--all", "--resend", "--arrived", "--lost", "--nothing-lost",
 }  # fmt: skip
-    "--once",
-    "--json",
-    "--insecure",
-    "--trust",
-    "--yes",
-    "--wait",
-    "--until-idle",
-    "--nothing-lost",
-}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

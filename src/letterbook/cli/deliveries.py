@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import click

@@ -214,6 +214,7 @@ def settle_doubts(
 
 
 def _send_again(delivery_id: int, status: MessageStatus, ordinals: Sequence[int] | None) -> Resent:
+    _require_known_database()
     with cursor() as db:
         db.execute(
             statement("outbox", "send_again"),
