@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import psycopg
 
-from bench.platform import Platform, discarding_sink, open_platform
+from bench.platform import Platform, open_platform
 from bench.scale import write_people
+from bench.sink import running_sink
 from letterbook.control.kernel.actor import SYSTEM
 from letterbook.control.recipients.importing import import_recipients
 
@@ -82,8 +83,8 @@ def measure(platform: Platform, count: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, and keep the result of a full run."""
     count = int(sys.argv[1]) if sys.argv[1:] else _MESSAGES
-    with discarding_sink() as recipients, discarding_sink() as archive, open_platform() as platform:
-        platform.set_routes(recipients, archive)
+    with running_sink() as recipients, running_sink() as archive, open_platform() as platform:
+        platform.set_routes(recipients.port, archive.port)
         platform.template("small", _HTML, email_bcc=True)
         result = measure(platform, count)
     text = json.dumps(result, indent=2)
