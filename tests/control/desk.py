@@ -86,6 +86,13 @@ def audit(house: House, action: str | None = None) -> list[tuple[Any, ...]]:
     )
 
 
+COPY = (
+    "CASE WHEN copy = 'waiting' AND status IN ('failed', 'cancelled') THEN 'none' "
+    "ELSE copy::text END"
+)
+"""Where a copy stands: a message that ended before its deposit waits for none any more."""
+
+
 def check_tallies(house: House) -> None:
     """Whatever was done, the tallies of the parts equal a count over the ledger."""
     counted = {
@@ -94,7 +101,7 @@ def check_tallies(house: House) -> None:
             "SELECT delivery_id, part, "
             + ", ".join(
                 f"count(*) FILTER (WHERE {column} = '{word}')"
-                for column, words in (("status", MessageStatus), ("copy", CopyStatus))
+                for column, words in (("status::text", MessageStatus), (COPY, CopyStatus))
                 for word in words
             )
             + " FROM outbox_message GROUP BY 1, 2"

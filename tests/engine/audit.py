@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from letterbook.mail.status import CopyStatus, MessageStatus
+from tests.control.desk import COPY
 from tests.engine.faults import Side
 from tests.house import House
 
@@ -66,7 +67,7 @@ def books_balance(house: House) -> None:
     statuses, copies = [str(each) for each in MessageStatus], [str(each) for each in CopyStatus]
     counted = ", ".join(
         [f"count(*) FILTER (WHERE status = '{each}')" for each in statuses]
-        + [f"count(*) FILTER (WHERE copy = '{each}')" for each in copies]
+        + [f"count(*) FILTER (WHERE {COPY} = '{each}')" for each in copies]
         + ["count(*) FILTER (WHERE copy = 'accepted' AND status IN ('cancelled', 'failed'))"]
     )
     kept = ", ".join(statuses + [f"copies_{each}" for each in copies] + ["archived_not_sent"])

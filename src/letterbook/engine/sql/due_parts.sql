@@ -3,10 +3,10 @@
 -- its place among them: so the next free worker takes by priority first, and then in turn from all
 -- deliveries. No more of a delivery is looked at, however many parts it has.
 WITH due AS (
-    SELECT p.delivery_id, p.number, p.copies_none
+    SELECT p.delivery_id, p.number
       FROM engine_delivery AS d
      CROSS JOIN LATERAL (
-            SELECT delivery_id, number, copies_none
+            SELECT delivery_id, number
               FROM outbox_part
              WHERE delivery_id = d.id AND due_at <= now() AND lease_until IS NULL
              ORDER BY number
@@ -15,7 +15,7 @@ WITH due AS (
      WHERE d.state IN ('sending', 'retrying')
      UNION
     -- Nobody looks through the parts of a delivery that is stopped: what is owed comes up here.
-    SELECT p.delivery_id, p.number, p.copies_none
+    SELECT p.delivery_id, p.number
       FROM outbox_part AS p
       JOIN engine_delivery AS d ON d.id = p.delivery_id
      WHERE p.copies_owed > 0
@@ -23,7 +23,7 @@ WITH due AS (
        AND (p.owed_at <= now() OR p.owed_at IS NULL AND d.state = 'stopped')
        AND (SELECT state <> 'down' FROM outbox_health WHERE route = 'archive')
 ), queued AS (
-    SELECT due.*, c.priority,
+    SELECT due.*, c.priority, c.email_bcc,
            EXISTS (
                 SELECT FROM procrastinate_jobs AS j
                  WHERE j.status = 'todo'
@@ -35,7 +35,7 @@ WITH due AS (
               AS rank
       FROM queued
 )
-SELECT delivery_id, number, priority, rank, copies_none = 0 AS copied
+SELECT delivery_id, number, priority, rank, email_bcc AS copied
   FROM ranked
  WHERE NOT queued AND rank <= %(ahead)s
    AND (SELECT is_known FROM engine_lineage)

@@ -288,8 +288,9 @@ BEGIN
                    coalesce(sum(n) FILTER (WHERE status = 'cancelled'), 0) AS cancelled,
                    coalesce(sum(n) FILTER (WHERE status IN ('cancelled', 'failed')
                                              AND copy = 'accepted'), 0) AS archived_not_sent,
-                   coalesce(sum(n) FILTER (WHERE copy = 'none'), 0) AS copies_none,
-                   coalesce(sum(n) FILTER (WHERE copy = 'waiting'), 0) AS copies_waiting,
+                   coalesce(sum(n) FILTER (WHERE copy = 'none' OR needless), 0) AS copies_none,
+                   coalesce(sum(n) FILTER (WHERE copy = 'waiting' AND NOT needless), 0)
+                       AS copies_waiting,
                    coalesce(sum(n) FILTER (WHERE copy = 'accepted'), 0) AS copies_accepted,
                    coalesce(sum(n) FILTER (WHERE copy = 'owed'), 0) AS copies_owed,
                    coalesce(sum(n) FILTER (WHERE copy = 'refused'), 0) AS copies_refused,
@@ -301,6 +302,10 @@ BEGIN
                     SELECT delivery_id, part, status, copy, -count(*)::int
                       FROM old_rows GROUP BY 1, 2, 3, 4
                    ) AS moved
+        CROSS JOIN LATERAL (
+                    -- A message that ended before its deposit waits for no copy any more.
+                    SELECT copy = 'waiting' AND status IN ('failed', 'cancelled') AS needless
+                   ) AS judged
              GROUP BY delivery_id, part
            ) AS d
      WHERE p.delivery_id = d.delivery_id AND p.number = d.part;

@@ -1,6 +1,8 @@
 -- tables: outbox_content, outbox_message, outbox_reply
 -- A line a message, in order. The last reply of each route is found by the index on replies.
-SELECT m.ordinal, m.address, m.status::text, encode(m.sha256, 'hex'), m.copy::text,
+SELECT m.ordinal, m.address, m.status::text, encode(m.sha256, 'hex'),
+       CASE WHEN m.copy = 'waiting' AND m.status IN ('failed', 'cancelled') THEN 'none'
+            ELSE m.copy::text END,
        m.copy_at, c.reply AS copy_reply, m.settled_at, m.failure::text, r.reply, m.attempts,
        f.kind::text
   FROM outbox_message AS m
