@@ -79,6 +79,14 @@ def _choice(*words: str) -> Callable[[object], str]:
     return read
 
 
+def _switch(value: object) -> bool:
+    words = {"on": True, "true": True, "off": False, "false": False}
+    try:
+        return words[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError("it must be on or off") from None
+
+
 def _web_address(value: object) -> str:
     text = _text(value).rstrip("/")
     if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", text):
@@ -218,6 +226,11 @@ class Settings:
         "all workers together.",
         _whole(1, 1_000),
         default=10,
+    )
+    chunking: bool = _setting(
+        "Whether to send up to three messages ahead of their answers where CHUNKING is offered.",
+        _switch,
+        default=False,
     )
     lease: timedelta = _setting(
         "How long a worker holds a part without renewing it; takeover waits for its end.",

@@ -27,6 +27,7 @@ class Plan:
     withheld: set[int] = field(default_factory=set)  # numbers of letters
     late: set[int] = field(default_factory=set)  # letters that begin one round late
     client_pipelines: bool = True
+    chunking: bool = False
     server_pipelines: bool = True
     cut_after: int | None = None  # octets that reach the server
     chunks: list[int] = field(default_factory=lambda: [1 << 20])
@@ -45,8 +46,11 @@ class Wire:
         self.plan = plan
         self.letters = deque(letters)
         self.begun: list[Transaction] = []
-        self.client = Client("client.example", pipelining=plan.client_pipelines)
-        self.server = Server(ServerOptions(pipelining=plan.server_pipelines))
+        self.client = Client(
+            "client.example", pipelining=plan.client_pipelines, chunking=plan.chunking
+        )
+        options = ServerOptions(pipelining=plan.server_pipelines, chunking=plan.chunking)
+        self.server = Server(options)
         self.script = chain(plan.script, iter(lambda: None, 0))
         self.events: list[Event] = []
         self.log: list[Answered] = []
@@ -88,8 +92,9 @@ class Wire:
             self.is_cut = True
 
     def _client_writes(self) -> None:
-        if self.client.can_begin:
-            self._begin_or_quit()
+        for _ in range(3 if self.plan.chunking else 1):
+            if self.client.can_begin:
+                self._begin_or_quit()
         data = b"".join(self.client.take_output())
         if not data or self.is_cut:
             return
@@ -142,7 +147,7 @@ class Wire:
 
     def commands(self) -> str:
         """What the server saw after EHLO, a letter each; B is a content."""
-        initials = {"MAIL": "M", "RCPT": "C", "DATA": "D", "RSET": "R", "QUIT": "Q"}
+        initials = {"MAIL": "M", "RCPT": "C", "DATA": "D", "RSET": "R", "QUIT": "Q", "BDAT": "X"}
         return "".join(
             initials.get(each.event.verb, "?") if isinstance(each.event, Command) else "B"
             for each in self.log[2:]

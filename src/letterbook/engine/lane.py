@@ -72,6 +72,7 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
             tls=route.tls,
             credentials=route.credentials,
             clear_text_auth=route.tls is Tls.NONE,
+            chunking=settings.chunking,
         )
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
@@ -80,8 +81,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         self._opened = False
         self._leaving = False
         self._congested = False
-        self._torn = False
-        """Whether the end of the content that went last has not left this process."""
+        self._torn: Transaction | None = None
+        """What went last, while the end of its content has not left this process."""
         self._gone = False
         self._begun = 0
         self._most: int | None = None
@@ -132,7 +133,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         self._congested = True
 
     def resume_writing(self) -> None:
-        self._congested = self._torn = False
+        self._congested = False
+        self._torn = None
         self.pump()
 
     # What the pool tells.
@@ -141,7 +143,7 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
         """Begin as many letters as there is room for, and write what there is to write."""
         if self._leaving:
             self._leave()
-        while self._machine.can_begin and not self._torn and not self._leaving:
+        while self._machine.can_begin and self._torn is None and not self._leaving:
             letter = self._carrier.next_letter()
             if letter is None:
                 self._carrier.hungry(self)
@@ -216,7 +218,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
                 self._carrier.finished(letter, event.stage, event.reply)
             elif isinstance(event, Unanswered):
                 letter = cast("Cargo", event.transaction.subject)
-                self._carrier.unanswered(letter, event.content_written and not self._torn)
+                torn = event.transaction is self._torn
+                self._carrier.unanswered(letter, event.content_written and not torn)
             else:
                 self._handle_connection(event)
 
@@ -239,10 +242,13 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
             self._handle(self._machine.withhold())
             return
         self._machine.send_content()
+        self._content_goes(transaction)
+
+    def _content_goes(self, transaction: Transaction) -> None:
         if len(transaction.content) > _LARGE:
             # Nothing else is written until all of it is: only so can a torn one be told.
             self._flush()
-            self._torn = self._congested
+            self._torn = transaction if self._congested else None
 
     async def _start_tls(self) -> None:
         assert self._transport is not None
@@ -271,7 +277,8 @@ class Lane(asyncio.Protocol, Generic[Cargo]):
     def _begin(self, letter: Cargo) -> None:
         transaction = self._carrier.transaction(letter)
         try:
-            self._machine.begin(transaction)
+            if self._machine.begin(transaction):
+                self._content_goes(transaction)
         except (NotSupported, UnsafeCommand, UnsafeContent) as error:
             self._carrier.unsupported(letter, str(error))
             return

@@ -6,6 +6,9 @@ its events. In the steady state there is one wait per message::
     C: content(k) .  MAIL(k+1) RCPT(k+1) DATA(k+1)        one write
     S: 250(k)  250  250  354                              Finished(k), ContentWanted(k+1)
 
+Where the server offers CHUNKING and the caller wants it, up to three messages go unanswered (see
+``flight``), once a first recipient was accepted on the connection.
+
 Every transaction that was begun ends in exactly one Finished or Unanswered; one that is
 ``test_only`` ends in Finished at MAIL or RCPT.
 """
@@ -29,6 +32,7 @@ from letterbook.smtp.events import (
     Unanswered,
 )
 from letterbook.smtp.extensions import Extensions
+from letterbook.smtp.flight import MOST_UNANSWERED, Flight, bdat_command
 from letterbook.smtp.grammar import ehlo_command
 from letterbook.smtp.opening import Opening, Say, Step, Tls
 from letterbook.smtp.reply import Reply, ReplyReader
@@ -38,6 +42,7 @@ from letterbook.smtp.transaction import Transaction, envelope_commands
 _DATA: Final = b"DATA\r\n"
 _RSET: Final = b"RSET\r\n"
 _DOT: Final = b".\r\n"
+_GROUP: Final = ((Stage.MAIL, None), (Stage.RCPT, None), (Stage.DATA, None))
 
 
 class Client:
@@ -45,9 +50,11 @@ class Client:
 
     __slots__ = (
         "_awaited",
+        "_chunking",
         "_content_handed_over",
         "_events",
         "_extensions",
+        "_flights",
         "_front",
         "_group_open",
         "_last_stage",
@@ -72,13 +79,16 @@ class Client:
         credentials: Credentials | None = None,
         clear_text_auth: bool = False,
         pipelining: bool = True,
+        chunking: bool = False,
     ) -> None:
         self._opening = Opening(ehlo_command(hello), tls, credentials, clear_text_auth)
         self._pipelining = pipelining
+        self._chunking = chunking
         self._extensions = Extensions()
         self._phase = Phase.GREETING
         self._reader = ReplyReader()
-        self._awaited: deque[Stage] = deque([Stage.GREETING])
+        # What is to be answered, and of which flight it is, if of one.
+        self._awaited: deque[tuple[Stage, Flight | None]] = deque([(Stage.GREETING, None)])
         self._output: list[bytes] = []
         self._events: list[Event] = []
         # The group MAIL, RCPT, DATA. It stays open until DATA is answered and decided; its
@@ -94,6 +104,7 @@ class Client:
         # The transaction whose content was sent and whose final reply is awaited.
         self._written: Transaction | None = None
         self._content_handed_over = False
+        self._flights: deque[Flight] = deque()
 
     @property
     def phase(self) -> Phase:
@@ -107,15 +118,16 @@ class Client:
     @property
     def waiting_for(self) -> Stage | None:
         """What the oldest reply to come answers; None while it is the shell's turn."""
-        return self._awaited[0] if self._awaited else None
+        return self._awaited[0][0] if self._awaited else None
 
     @property
     def can_begin(self) -> bool:
-        """Whether ``begin`` may be called: at most one group, and one content before it."""
+        """Whether ``begin`` may be called: at most one group, and the contents before it."""
         return (
             self._phase is Phase.READY
             and not self._group_open
             and (self._pipelining or not self._awaited)
+            and len(self._flights) + (self._written is not None) < MOST_UNANSWERED
         )
 
     # What the shell tells.
@@ -135,6 +147,8 @@ class Client:
         """What is to be written now; it counts as written from here on."""
         output, self._output = self._output, []
         self._content_handed_over = True
+        for flight in self._flights:
+            flight.handed_over = True
         return output
 
     def tls_established(self) -> None:
@@ -145,14 +159,17 @@ class Client:
             raise OutOfTurn("the server awaits no TLS handshake")
         self._open(self._opening.encrypted())
 
-    def begin(self, transaction: Transaction) -> None:
+    def begin(self, transaction: Transaction) -> bool:
         """Write MAIL, RCPT and, unless it is a test, DATA for ``transaction``.
 
-        Raises NotSupported, UnsafeCommand or UnsafeContent, before any byte is written.
+        Returns True when its content was written too, so that no ContentWanted will come. Raises NotSupported, UnsafeCommand or UnsafeContent, before any byte is written.
         """
         if not self.can_begin:
             raise OutOfTurn("no transaction can begin now; ask can_begin first")
         mail, rcpt = envelope_commands(transaction, self._extensions)
+        if self._may_fly and not transaction.test_only:
+            self._take_off(transaction, mail + rcpt)
+            return True
         if transaction.stuffed is None and not transaction.test_only:
             transaction.stuffed = stuff(transaction.content)
         self._front = transaction
@@ -170,6 +187,7 @@ class Client:
                 self._later.append((Stage.DATA, _DATA))
             self._write_next()
         self._needs_reset = False
+        return False
 
     def send_content(self) -> None:
         """After ContentWanted: the content goes. Does nothing if the connection has ended."""
@@ -181,7 +199,7 @@ class Client:
         self._written = transaction
         self._content_handed_over = False
         self._output += (self._stuffed, _DOT)
-        self._awaited.append(Stage.CONTENT)
+        self._awaited.append((Stage.CONTENT, None))
 
     def withhold(self) -> list[Event]:
         """After ContentWanted: the content must not go. SMTP has no cancel here: Cut."""
@@ -224,9 +242,11 @@ class Client:
         if not self._awaited:
             self._unsolicited(reply)
             return
-        stage = self._awaited.popleft()
+        stage, flight = self._awaited.popleft()
         if reply.code == 421:
-            self._service_closing(stage, reply)
+            self._service_closing(stage, reply, flight)
+        elif flight is not None:
+            self._flight_answered(flight, stage, reply)
         else:
             self._HANDLERS[stage](self, reply)
 
@@ -239,9 +259,14 @@ class Client:
             raise ProtocolViolation(f"the server sent {reply.text!r} without being asked")
         self._service_closing(None, reply)
 
-    def _service_closing(self, stage: Stage | None, reply: Reply) -> None:
+    def _service_closing(
+        self, stage: Stage | None, reply: Reply, flight: Flight | None = None
+    ) -> None:
         """421 at any point (RFC 5321, 3.8) answers the oldest command, and closes."""
-        if stage is Stage.CONTENT:
+        if flight is not None:
+            self._flights.popleft()
+            self._events.append(Finished(flight.transaction, *(flight.refusal or (stage, reply))))
+        elif stage is Stage.CONTENT:
             self._finish_written(reply)
         elif stage in (Stage.MAIL, Stage.RCPT, Stage.DATA) and self._front is not None:
             self._finish_front(self._front, stage, reply)
@@ -333,6 +358,32 @@ class Client:
         self._group_open = False
         self._needs_reset = self._mail_stands or self._rcpt_stands
 
+    # A flight.
+
+    @property
+    def _may_fly(self) -> bool:
+        """Not before a recipient was accepted: a route that refuses everybody gets no content."""
+        return (
+            self._chunking and self._pipelining and self._extensions.chunking and self._rcpt_stands
+        )
+
+    def _take_off(self, transaction: Transaction, envelope: bytes) -> None:
+        flight = Flight(transaction)
+        if self._needs_reset or self._flights:
+            self._write(Stage.RSET, _RSET)
+        self._output += (envelope, bdat_command(len(transaction.content)), transaction.content)
+        stages = (Stage.MAIL, Stage.RCPT, Stage.CONTENT)
+        self._awaited += [(stage, flight) for stage in stages]
+        self._flights.append(flight)
+        self._needs_reset = True  # until it has landed
+
+    def _flight_answered(self, flight: Flight, stage: Stage, reply: Reply) -> None:
+        finished = flight.answered(stage, reply)
+        if finished is not None:
+            self._flights.popleft()
+            self._needs_reset = bool(self._flights) or finished.stage is not Stage.CONTENT
+            self._events.append(finished)
+
     def _finish_front(self, front: Transaction, stage: Stage, reply: Reply) -> None:
         self._front = None
         self._events.append(Finished(front, stage, reply))
@@ -354,17 +405,17 @@ class Client:
 
     def _write(self, stage: Stage, line: bytes) -> None:
         self._output.append(line)
-        self._awaited.append(stage)
+        self._awaited.append((stage, None))
 
     def _write_group(self, mail: bytes, rcpt: bytes) -> None:
         if self._needs_reset:
             self._write(Stage.RSET, _RSET)
         if self._last_stage is Stage.DATA:
             self._output.append(mail + rcpt + _DATA)
-            self._awaited += (Stage.MAIL, Stage.RCPT, Stage.DATA)
+            self._awaited += _GROUP
         else:
             self._output.append(mail + rcpt)
-            self._awaited += (Stage.MAIL, Stage.RCPT)
+            self._awaited += _GROUP[:2]
 
     def _write_next(self) -> None:
         if self._later:
@@ -379,8 +430,10 @@ class Client:
         """End what is left, in the order it began; nothing is read or written any more."""
         if self._written is not None:
             self._events.append(Unanswered(self._written, self._content_handed_over))
+        self._events += [flight.unanswered() for flight in self._flights]
         if self._front is not None:
             self._events.append(Unanswered(self._front, content_written=False))
+        self._flights.clear()
         self._written = self._front = None
         self._stuffed = b""
         self._awaited.clear()

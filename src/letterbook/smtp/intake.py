@@ -15,12 +15,13 @@ _END: Final = b"\r\n.\r\n"
 class Intake:
     """A buffer that forgets what is too long, and says so once its end has come."""
 
-    __slots__ = ("_buffer", "_dropped", "_searched")
+    __slots__ = ("_buffer", "_dropped", "_searched", "_skipped")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0  # no end begins before it
         self._dropped = False  # the front of what is being read
+        self._skipped = 0  # octets of the chunk that is being read
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -30,7 +31,7 @@ class Intake:
 
     def clear(self) -> None:
         self._buffer.clear()
-        self._searched = 0
+        self._searched = self._skipped = 0
         self._dropped = False
 
     def line(self, limit: int) -> bytes | None:
@@ -67,6 +68,23 @@ class Intake:
         if not is_canonical(content):
             raise BadCommand(554, "5.6.0 Lines end in CRLF; no bare CR or bare LF is taken")
         return content
+
+    def chunk(self, size: int, *, keep: bool) -> bytes | None:
+        """The next ``size`` octets (RFC 3030, 2); empty unless they are to be kept."""
+        if not keep:
+            skipped = min(size - self._skipped, len(self._buffer))
+            del self._buffer[:skipped]
+            self._skipped += skipped
+            if self._skipped < size:
+                return None
+            self._skipped = 0
+            return b""
+        if len(self._buffer) < size:
+            return None
+        with memoryview(self._buffer) as view:
+            taken = bytes(view[:size])
+        del self._buffer[:size]
+        return taken
 
     def _until(self, end: bytes, *, keep: int, bear: int | None) -> bytes | None:
         """Take what comes before ``end``, with the first ``keep`` octets of it."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Final
 
+from letterbook.smtp.content import is_canonical
 from letterbook.smtp.envelope import (
     Envelope,
     Recipient,
@@ -45,6 +46,7 @@ from letterbook.smtp.server_events import (
 _MAX_AUTH_LINE: Final = 12_288  # RFC 4954, 4
 
 _Proposal = Reply | Login
+_Chunk = tuple[int, bool]  # its octets, and whether it is the last
 _Effect = Callable[[Reply], None]
 
 
@@ -54,6 +56,9 @@ class Server:
     __slots__ = (
         "_auth_step",
         "_authenticated",
+        "_chunk",
+        "_chunks",
+        "_chunks_size",
         "_current",
         "_effect",
         "_encrypted",
@@ -93,6 +98,9 @@ class Server:
         self._reset()
 
     def _reset(self) -> None:
+        self._chunk: _Chunk | None = None
+        self._chunks: list[bytes] = []
+        self._chunks_size = 0
         self._sender: Sender | None = None
         self._recipients: list[Recipient] = []
 
@@ -157,6 +165,8 @@ class Server:
         if not self._greeted:
             self._greeted = True
             return Connected(Reply(220, (f"{self._options.name} ESMTP",)))
+        if self._chunk is not None:
+            return self._read_chunk(self._chunk)
         return self._read_content() if self._in_content else self._read_command()
 
     def _read_content(self) -> ServerEvent | None:
@@ -190,6 +200,8 @@ class Server:
                 proposal = self._next_auth_step(line)
             else:
                 verb, argument = _split(line)
+                if verb == "BDAT":
+                    return self._begin_chunk(argument)
                 proposal = self._VERBS.get(verb, Server._unknown)(self, argument)
         except BadCommand as error:
             self._auth_step = None
@@ -317,14 +329,60 @@ class Server:
         self._effect = self._data_answered
         if argument:
             raise BadCommand(501, "5.5.4 DATA stands alone")
-        if not self._recipients:
-            raise BadCommand(503, "5.5.1 DATA comes after a recipient was accepted")
+        if not self._recipients or self._chunks:
+            raise BadCommand(503, "5.5.1 DATA comes after a recipient was accepted, not after BDAT")
         return Reply(354, ("End data with <CR><LF>.<CR><LF>",))
 
     def _data_answered(self, reply: Reply) -> None:
         if reply.intermediate:
             self._in_content = True
             self._intake.begin_content()
+
+    # Chunks (RFC 3030, 2).
+
+    def _begin_chunk(self, argument: str) -> ServerEvent | None:
+        if not self._options.chunking:
+            raise BadCommand(500, "5.5.1 This command is not known here")
+        size, _, last = argument.partition(" ")
+        if not (size.isascii() and size.isdigit()):
+            raise BadCommand(501, "5.5.4 BDAT needs a size")
+        if last.upper() not in ("", "LAST"):
+            raise BadCommand(501, "5.5.4 Only LAST may follow a chunk's size")
+        self._chunk = int(size), bool(last)
+        return self._read_chunk(self._chunk)
+
+    def _read_chunk(self, chunk: _Chunk) -> ServerEvent | None:
+        size, is_last = chunk
+        wanted = bool(self._recipients) and not self._is_too_large(size)
+        octets = self._intake.chunk(size, keep=wanted)
+        if octets is None:
+            return None
+        self._chunk = None
+        self._chunks_size += size
+        self._chunks.append(octets)
+        argument = f"{size} LAST" if is_last else str(size)
+        if not self._recipients:
+            proposed = self._propose(503, "5.5.1 BDAT comes after a recipient was accepted")
+            return Command("BDAT", argument, proposed)
+        if not is_last:
+            return Command("BDAT", argument, self._propose(250, f"2.0.0 {size} octets"))
+        self._effect = self._content_answered
+        return self._whole()
+
+    def _is_too_large(self, more: int) -> bool:
+        limit = self._options.size
+        return limit is not None and self._chunks_size + more > limit
+
+    def _whole(self) -> ServerEvent:
+        envelope = Envelope(self._sender, tuple(self._recipients))
+        content = b"".join(self._chunks)
+        if self._is_too_large(0):
+            too_large = self._propose(552, "5.3.4 The message is larger than SIZE says")
+            return Spoiled(envelope, too_large)
+        if not is_canonical(content):
+            bare = "5.6.0 Lines end in CRLF; no bare CR or bare LF is taken"
+            return Spoiled(envelope, self._propose(554, bare))
+        return Message(envelope, content, self._propose(250, "2.0.0 Ok"))
 
     # The rest.
 

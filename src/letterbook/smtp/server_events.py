@@ -17,6 +17,7 @@ class ServerOptions:
     eight_bit_mime: bool = True
     smtputf8: bool = True
     dsn: bool = True
+    chunking: bool = False
     enhanced_status_codes: bool = True
     starttls: bool = False
     auth: tuple[str, ...] = ()  # of PLAIN and LOGIN
@@ -44,6 +45,7 @@ class ServerOptions:
             "8BITMIME": self.eight_bit_mime,
             "SMTPUTF8": self.smtputf8,
             "DSN": self.dsn,
+            "CHUNKING": self.chunking,
             "ENHANCEDSTATUSCODES": self.enhanced_status_codes,
             "STARTTLS": self.starttls and not encrypted,
             f"AUTH {' '.join(self.auth)}": auth,

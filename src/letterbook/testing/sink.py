@@ -22,8 +22,9 @@ _TICK: Final = 1e-6
 class Received:
     """A message that the sink accepted. Times are of the system's monotonic clock, in seconds.
 
-    ``began_at`` is when its first octet of content came in, ``answered_at`` when its 250 went out.
-    ``connection`` counts the sink's connections from 1.
+    ``began_at`` is when its first octet of content came in (by BDAT: when its recipient was named,
+    which is no later), ``answered_at`` when its 250 went out.
+    ``connection`` counts the sink\'s connections from 1.
     """
 
     sender: str
@@ -114,7 +115,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._in_content = False
-        self._began_at = 0.0
+        self._began_at = self._read_at = self._named_at = 0.0
         self._tail = b""
         self._silent = False
         self._number = 0
@@ -132,8 +133,9 @@ class _Connection(asyncio.Protocol):
         self._sink.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        self._read_at = time.monotonic()
         if self._in_content and not self._began_at:
-            self._began_at = time.monotonic()
+            self._began_at = self._read_at
         self._look_for_leaks(data)
         self._server.receive(data)
         self._answer()
@@ -166,6 +168,8 @@ class _Connection(asyncio.Protocol):
             if reply.positive:
                 self._keep(event)
             self._began_at = 0.0
+        elif isinstance(event, Command) and event.verb == "RCPT":
+            self._named_at = self._read_at
         elif isinstance(event, Command) and event.verb == "DATA" and reply.intermediate:
             self._in_content = True
 
@@ -182,7 +186,7 @@ class _Connection(asyncio.Protocol):
                 message_id=found[1].decode("ascii", "replace") if found else "",
                 sha256=hashlib.sha256(content).hexdigest(),
                 size=len(content),
-                began_at=self._began_at,
+                began_at=self._began_at or self._named_at,
                 answered_at=time.monotonic() + self._sink.delay,
                 content=content if self._sink.keep else None,
                 connection=self._number,
