@@ -46,7 +46,10 @@ class Run:
     def _case(self, line: Line) -> CaseResult:
         case = line.case
         task = self._progress.add_task(line.name)
-        with running_sink(case.round_trip) as archive, running_sink(case.round_trip) as recipients:
+        with (
+            running_sink(case.round_trip, chunking=case.chunking) as archive,
+            running_sink(case.round_trip, chunking=case.chunking) as recipients,
+        ):
             self._platform.set_routes(recipients.port, archive.port)
             ground = Ground(
                 self._platform, archive, recipients,

@@ -28,6 +28,8 @@ class Case:
     workers: int = 1
     round_trip: float = 0.0
     """Seconds."""
+    chunking: bool = False
+    """Whether the sinks offer CHUNKING, which of the senders only ours use."""
     dkim: Algorithm | None = None
     """What Letterbook signs with."""
 
@@ -62,6 +64,7 @@ PLAN: Final = (
     Line("50 connections", replace(BASE, connections=50), "abcefg"),
     Line("1 ms", replace(BASE, round_trip=0.001), "abcdefg"),
     Line("10 ms", _FAR, "abcdefg"),
+    Line("10 ms, CHUNKING", replace(_FAR, chunking=True), "ab"),
     Line("2 workers", replace(BASE, workers=2), "abc"),
     Line("DKIM, RSA-2048", replace(BASE, dkim="rsa"), "abc"),
     Line("DKIM, Ed25519", replace(BASE, dkim="ed25519"), "abc"),

@@ -1,7 +1,7 @@
 """The sink of every row: takes all mail, keeps nothing, counts, and is as far away as wanted.
 
-It runs in a process of its own (``python -m bench.sink COUNTERS DELAY``) and prints its port.
-What it counts lies in a small file that the bench maps into memory too, so that to look costs
+It runs in a process of its own (``python -m bench.sink COUNTERS DELAY CHUNKING``) and prints its
+port. What it counts lies in a small file that the bench maps into memory too, so that to look costs
 nobody anything. No asyncio and no protocol machine: on two cores, what the sink uses is what the
 sender lacks.
 """
@@ -28,6 +28,7 @@ _EHLO: Final = (
     b"250-sink.example\r\n250-PIPELINING\r\n250-SIZE 67108864\r\n250-8BITMIME\r\n"
     b"250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n"
 )
+_CHUNKING: Final = b"250-CHUNKING\r\n250 ENHANCED"
 _REPLIES: Final = {
     b"EHLO": _EHLO,
     b"HELO": b"250 sink.example\r\n",
@@ -66,13 +67,14 @@ class Counters:
 class _Connection:
     """One client: turns what it sends into what is to be answered."""
 
-    __slots__ = ("_counters", "_in_content", "_octets", "_rest", "ended", "socket")
+    __slots__ = ("_counters", "_due", "_in_content", "_octets", "_rest", "ended", "socket")
 
     def __init__(self, client: socket.socket, counters: Counters) -> None:
         self.socket = client
         self.ended = False
         self._counters = counters
         self._in_content = False
+        self._due = 0  # octets of a chunk
         self._octets = 0
         self._rest = b""
 
@@ -82,6 +84,8 @@ class _Connection:
         ``octets`` were read, behind _KEEP that are free for those which came before.
         """
         until = _KEEP + octets
+        if self._due:
+            return self._chunk(buffer, until)
         if not self._in_content:
             return self._commands(self._rest + buffer[_KEEP:until])
         buffer[:_KEEP] = self._rest
@@ -95,18 +99,39 @@ class _Connection:
         self._in_content = False
         return _TAKEN + self._commands(bytes(buffer[end + len(_END) : until]))
 
+    def _chunk(self, buffer: bytearray, until: int) -> bytes:
+        taken = min(until - _KEEP, self._due)
+        self._due -= taken
+        if self._due:
+            return b""
+        self._counters.add(self._octets)
+        return _TAKEN + self._commands(bytes(buffer[_KEEP + taken : until]))
+
     def _commands(self, data: bytes) -> bytes:
-        *lines, self._rest = data.split(_CRLF)
         answers = []
-        for line in lines:
+        begin = 0
+        self._rest = b""
+        while (end := data.find(_CRLF, begin)) >= 0:
+            line, begin = data[begin:end], end + len(_CRLF)
             verb = line[:4].upper()
+            if verb == b"BDAT":
+                self._octets = int(line.split()[1])
+                self._due = max(0, self._octets - (len(data) - begin))
+                begin += self._octets
+                if self._due:
+                    return b"".join(answers)
+                self._counters.add(self._octets)
+                answers.append(_TAKEN)
+                continue
             answers.append(_REPLIES.get(verb, _UNKNOWN))
             if verb == b"DATA":
                 self._in_content = True
                 self._octets = 0
                 self._rest = b"\0\0\r\n"  # the end may come at once
-            elif verb == b"QUIT":
+                return b"".join(answers)
+            if verb == b"QUIT":
                 self.ended = True
+        self._rest = data[begin:]
         return b"".join(answers)
 
 
@@ -217,12 +242,12 @@ class Sink:
 
 
 @contextmanager
-def running_sink(delay: float = 0.0) -> Iterator[Sink]:
+def running_sink(delay: float = 0.0, *, chunking: bool = False) -> Iterator[Sink]:
     """A sink ``delay`` seconds of round trip away, in a process of its own."""
     with tempfile.NamedTemporaryFile(prefix="letterbook-sink-") as file:
         file.write(bytes(16))
         file.flush()
-        command = [sys.executable, "-m", "bench.sink", file.name, str(delay)]
+        command = [sys.executable, "-m", "bench.sink", file.name, str(delay), str(int(chunking))]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             try:
@@ -234,7 +259,9 @@ def running_sink(delay: float = 0.0) -> Iterator[Sink]:
 
 def main() -> None:
     """Listen on a free port of loopback, print it, and take mail until ended."""
-    counters, delay = sys.argv[1:]
+    counters, delay, chunking = sys.argv[1:]
+    if int(chunking):
+        _REPLIES[b"EHLO"] = _EHLO.replace(b"250 ENHANCED", _CHUNKING)
     with socket.create_server(("127.0.0.1", 0), backlog=1_000) as listener:
         print(listener.getsockname()[1], flush=True)
         _Server(listener, Counters(Path(counters)), float(delay)).run()

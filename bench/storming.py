@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uvloop
 
+from letterbook.smtp.server_events import ServerOptions
 from letterbook.testing.authority import make_authority
 from letterbook.testing.faultplan import FaultPlan
 from letterbook.testing.sink import Sink
@@ -23,8 +24,11 @@ def storming(
     ``forbidden`` must not be seen on the recipients' route.
     """
     right, wrong = make_authority(folder), make_authority(folder, "Another CA")
-    recipients = Sink(keep=False, forbidden=forbidden.encode())
-    storm = Storm(plans, recipients, Sink(keep=False), authority=right, stranger=wrong)
+    options = ServerOptions(name="sink.example", chunking=True)
+    recipients = Sink(keep=False, forbidden=forbidden.encode(), options=options)
+    storm = Storm(
+        plans, recipients, Sink(keep=False, options=options), authority=right, stranger=wrong
+    )
     loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="storm", daemon=True)
     thread.start()

@@ -230,7 +230,8 @@ class Settings:
     chunking: bool = _setting(
         "Whether to send up to three messages ahead of their answers where CHUNKING is offered.",
         _switch,
-        default=False,
+        default=True,
+        shown="on",
     )
     lease: timedelta = _setting(
         "How long a worker holds a part without renewing it; takeover waits for its end.",

@@ -185,7 +185,10 @@ MJML = """<mjml><mj-body>
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("<mjml><mj-body>", "body.mjml, line 1: <mj-body> is not closed as it should be; it cannot be read"),
+        (
+            "<mjml><mj-body>",
+            "body.mjml, line 1: <mj-body> is not closed as it should be; it cannot be read",
+        ),
         (
             MJML,
             "body.mjml:2:36: recipient.nope is unknown",

@@ -162,7 +162,8 @@ class Client:
     def begin(self, transaction: Transaction) -> bool:
         """Write MAIL, RCPT and, unless it is a test, DATA for ``transaction``.
 
-        Returns True when its content was written too, so that no ContentWanted will come. Raises NotSupported, UnsafeCommand or UnsafeContent, before any byte is written.
+        Returns True when its content was written too, so that no ContentWanted will come.
+        Raises NotSupported, UnsafeCommand or UnsafeContent, before any byte is written.
         """
         if not self.can_begin:
             raise OutOfTurn("no transaction can begin now; ask can_begin first")
@@ -262,14 +263,19 @@ class Client:
     def _service_closing(
         self, stage: Stage | None, reply: Reply, flight: Flight | None = None
     ) -> None:
-        """421 at any point (RFC 5321, 3.8) answers the oldest command, and closes."""
-        if flight is not None:
+        """421 at any point (RFC 5321, 3.8) answers the oldest command, and closes.
+
+        Commands are answered in their order, so that nothing behind it was taken.
+        """
+        if flight is not None and stage is not None:
             self._flights.popleft()
-            self._events.append(Finished(flight.transaction, *(flight.refusal or (stage, reply))))
+            self._events.append(flight.ended_by(stage, reply))
         elif stage is Stage.CONTENT:
             self._finish_written(reply)
         elif stage in (Stage.MAIL, Stage.RCPT, Stage.DATA) and self._front is not None:
             self._finish_front(self._front, stage, reply)
+        for behind in self._flights:
+            behind.handed_over = False
         self._end()
         self._events.append(Closing(stage, reply, f"the server closes: {reply.text}"))
 
@@ -362,14 +368,21 @@ class Client:
 
     @property
     def _may_fly(self) -> bool:
-        """Not before a recipient was accepted: a route that refuses everybody gets no content."""
+        """Not before a recipient was accepted: a route that refuses everybody gets no content.
+
+        Nor while something may stand at the server: its RSET is to be answered first.
+        """
         return (
-            self._chunking and self._pipelining and self._extensions.chunking and self._rcpt_stands
+            self._chunking
+            and self._pipelining
+            and self._extensions.chunking
+            and self._rcpt_stands
+            and (bool(self._flights) or not self._needs_reset)
         )
 
     def _take_off(self, transaction: Transaction, envelope: bytes) -> None:
         flight = Flight(transaction)
-        if self._needs_reset or self._flights:
+        if self._flights:
             self._write(Stage.RSET, _RSET)
         self._output += (envelope, bdat_command(len(transaction.content)), transaction.content)
         stages = (Stage.MAIL, Stage.RCPT, Stage.CONTENT)

@@ -52,6 +52,10 @@ class Flight:
             raise ProtocolViolation("the server took the content of a message that it had refused")
         return Finished(self.transaction, *self.refusal)
 
+    def ended_by(self, stage: Stage, reply: Reply) -> Finished:
+        """What to say of it when 421 answers its command ``stage``."""
+        return Finished(self.transaction, *(self.refusal or (stage, reply)))
+
     def unanswered(self) -> Unanswered:
         """What to say of it when the connection ends first."""
         return Unanswered(self.transaction, self.handed_over)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Final
 
-from letterbook.smtp.content import is_canonical
+from letterbook.smtp.chunks import Chunks
 from letterbook.smtp.envelope import (
     Envelope,
     Recipient,
@@ -46,7 +46,6 @@ from letterbook.smtp.server_events import (
 _MAX_AUTH_LINE: Final = 12_288  # RFC 4954, 4
 
 _Proposal = Reply | Login
-_Chunk = tuple[int, bool]  # its octets, and whether it is the last
 _Effect = Callable[[Reply], None]
 
 
@@ -56,9 +55,7 @@ class Server:
     __slots__ = (
         "_auth_step",
         "_authenticated",
-        "_chunk",
         "_chunks",
-        "_chunks_size",
         "_current",
         "_effect",
         "_encrypted",
@@ -98,9 +95,7 @@ class Server:
         self._reset()
 
     def _reset(self) -> None:
-        self._chunk: _Chunk | None = None
-        self._chunks: list[bytes] = []
-        self._chunks_size = 0
+        self._chunks = Chunks(self._options.size)
         self._sender: Sender | None = None
         self._recipients: list[Recipient] = []
 
@@ -165,8 +160,8 @@ class Server:
         if not self._greeted:
             self._greeted = True
             return Connected(Reply(220, (f"{self._options.name} ESMTP",)))
-        if self._chunk is not None:
-            return self._read_chunk(self._chunk)
+        if self._chunks.reading:
+            return self._read_chunk()
         return self._read_content() if self._in_content else self._read_command()
 
     def _read_content(self) -> ServerEvent | None:
@@ -329,7 +324,7 @@ class Server:
         self._effect = self._data_answered
         if argument:
             raise BadCommand(501, "5.5.4 DATA stands alone")
-        if not self._recipients or self._chunks:
+        if not self._recipients or self._chunks.begun:
             raise BadCommand(503, "5.5.1 DATA comes after a recipient was accepted, not after BDAT")
         return Reply(354, ("End data with <CR><LF>.<CR><LF>",))
 
@@ -342,46 +337,25 @@ class Server:
 
     def _begin_chunk(self, argument: str) -> ServerEvent | None:
         if not self._options.chunking:
-            raise BadCommand(500, "5.5.1 This command is not known here")
-        size, _, last = argument.partition(" ")
-        if not (size.isascii() and size.isdigit()):
-            raise BadCommand(501, "5.5.4 BDAT needs a size")
-        if last.upper() not in ("", "LAST"):
-            raise BadCommand(501, "5.5.4 Only LAST may follow a chunk's size")
-        self._chunk = int(size), bool(last)
-        return self._read_chunk(self._chunk)
+            return Command("BDAT", argument, self._unknown_command())
+        self._chunks.begin(argument)
+        return self._read_chunk()
 
-    def _read_chunk(self, chunk: _Chunk) -> ServerEvent | None:
-        size, is_last = chunk
-        wanted = bool(self._recipients) and not self._is_too_large(size)
-        octets = self._intake.chunk(size, keep=wanted)
-        if octets is None:
+    def _read_chunk(self) -> ServerEvent | None:
+        chunks = self._chunks
+        if not chunks.read(self._intake, keep=bool(self._recipients)):
             return None
-        self._chunk = None
-        self._chunks_size += size
-        self._chunks.append(octets)
-        argument = f"{size} LAST" if is_last else str(size)
         if not self._recipients:
             proposed = self._propose(503, "5.5.1 BDAT comes after a recipient was accepted")
-            return Command("BDAT", argument, proposed)
-        if not is_last:
-            return Command("BDAT", argument, self._propose(250, f"2.0.0 {size} octets"))
+            return Command("BDAT", chunks.argument, proposed)
+        if not chunks.whole:
+            return Command("BDAT", chunks.argument, self._propose(250, "2.0.0 Ok"))
         self._effect = self._content_answered
-        return self._whole()
-
-    def _is_too_large(self, more: int) -> bool:
-        limit = self._options.size
-        return limit is not None and self._chunks_size + more > limit
-
-    def _whole(self) -> ServerEvent:
         envelope = Envelope(self._sender, tuple(self._recipients))
-        content = b"".join(self._chunks)
-        if self._is_too_large(0):
-            too_large = self._propose(552, "5.3.4 The message is larger than SIZE says")
-            return Spoiled(envelope, too_large)
-        if not is_canonical(content):
-            bare = "5.6.0 Lines end in CRLF; no bare CR or bare LF is taken"
-            return Spoiled(envelope, self._propose(554, bare))
+        try:
+            content = chunks.content()
+        except BadCommand as error:
+            return Spoiled(envelope, self._propose(error.code, error.text))
         return Message(envelope, content, self._propose(250, "2.0.0 Ok"))
 
     # The rest.
@@ -408,7 +382,10 @@ class Server:
         self._ended = reply.positive
 
     def _unknown(self, _argument: str) -> Reply:
-        raise BadCommand(500, "5.5.1 This command is not known here")
+        return self._unknown_command()
+
+    def _unknown_command(self) -> Reply:
+        return self._propose(500, "5.5.1 This command is not known here")
 
     _VERBS: ClassVar[dict[str, Callable[["Server", str], _Proposal]]] = {
         "EHLO": _ehlo,

@@ -20,7 +20,9 @@ from letterbook.testing.inlet import Gone, Inlet, recipient_of
 
 _END: Final = b"\r\n.\r\n"
 _LONGEST_DELAY: Final = 0.3
-_NOT_UNDERSTOOD: Final = ("STARTTLS", "CHUNKING", "BINARYMIME")
+_NOT_UNDERSTOOD: Final = ("STARTTLS", "BINARYMIME")
+_ONE_BY_ONE: Final = 3
+"""Every so manieth connection offers no CHUNKING."""
 
 
 class Proxy:
@@ -152,6 +154,8 @@ class _Session:
                 await self._envelope(verb, line)
             elif verb == "DATA":
                 await self._data(line)
+            elif verb == "BDAT":
+                await self._bdat(line)
             else:
                 await self._say(await self._ask(line))
                 if verb == "QUIT":
@@ -175,6 +179,8 @@ class _Session:
         hidden: tuple[str, ...] = _NOT_UNDERSTOOD
         if self._fate is not None and self._fate.deed is Deed.NO_PIPELINING:
             hidden = (*hidden, "PIPELINING")
+        if self._number % _ONE_BY_ONE == 0:
+            hidden = (*hidden, "CHUNKING")
         kept = [line for line in reply.lines if line.partition(" ")[0] not in hidden]
         offers_tls = self._proxy.authority is not None and not self._encrypted
         return [*kept, "STARTTLS"] if offers_tls else kept
@@ -234,6 +240,36 @@ class _Session:
         if withheld and not reply.positive:
             await self._ask(b"RSET\r\n")
 
+    async def _bdat(self, line: bytes) -> None:
+        """A whole message in one command: what is planned for DATA happens at its end too."""
+        fault = self._proxy.fault_of(self._address, "DATA")
+        fault = fault or self._proxy.fault_of(self._address, "dot")
+        withheld = fault is not None and fault.deed in (Deed.ANSWER, Deed.CUT, Deed.MUTE)
+        if not withheld:
+            await _pass(line, self._far_writer)
+        await self._octets(int(line.split()[1]), pass_on=not withheld)
+        point = fault.point if fault is not None else "dot"
+        reply = await self._answer_at(
+            point, fault, self._reply, address=self._address, is_last=True
+        )
+        if withheld and not reply.positive:
+            await self._ask(b"RSET\r\n")
+
+    async def _octets(self, size: int, *, pass_on: bool) -> None:
+        torn = self._proxy.fault_of(self._address, "content")
+        while size:
+            chunk = await self._inlet.chunk()
+            self._proxy.began.setdefault(self._address, time.monotonic())
+            if torn is not None:
+                self._proxy.met(torn, self._address)
+                await _pass(chunk[: min(size, len(chunk)) // 2], self._far_writer)
+                raise _Cut
+            self._inlet.give_back(chunk[size:])
+            chunk = chunk[:size]
+            size -= len(chunk)
+            if pass_on:
+                await _pass(chunk, self._far_writer)
+
     async def _content(self, *, pass_on: bool) -> None:
         torn = self._proxy.fault_of(self._address, "content")
         before = b"\r\n"
@@ -264,15 +300,20 @@ class _Session:
         ask: Callable[[], Awaitable[Reply]],
         *,
         address: str | None = None,
+        is_last: bool = False,
     ) -> Reply:
-        """Answer as the server does, unless there is a fault for this point."""
+        """Answer as the server does, unless there is a fault for this point.
+
+        ``is_last``: the reply decides about the message.
+        """
+        for_copy = address if is_last or point == "dot" else None
         if fault is not None and fault.point != point:
             fault = None
         if fault is not None and fault.deed is Deed.MERGE and not self._inlet.has_line:
             fault = None
         if fault is None:
             reply = await ask()
-            await self._say(reply, for_copy=address if point == "dot" else None)
+            await self._say(reply, for_copy=for_copy)
             return reply
         self._proxy.met(fault, address)
         reply = await self._harm(fault, ask)
@@ -282,7 +323,7 @@ class _Session:
         self._merging = self._merging or fault.deed is Deed.MERGE
         await self._say(
             reply,
-            for_copy=address if point == "dot" else None,
+            for_copy=for_copy,
             split=fault.deed is Deed.SPLIT,
             pause=pause,
         )

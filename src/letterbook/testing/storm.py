@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
+from letterbook.smtp.flight import MOST_UNANSWERED
 from letterbook.testing.authority import Authority
 from letterbook.testing.faultplan import BENIGN, SEVERING, FaultPlan
 from letterbook.testing.proxy import Proxy
@@ -66,9 +67,11 @@ class Storm:
 
     @property
     def doubtful(self) -> int:
-        """Faults so far on the recipients' route that may each have put a message in doubt."""
+        """How many messages the faults so far on the recipients' route may have put in doubt."""
         faults = self.proxies["recipients"].faults
-        return sum(times for fault, times in faults.items() if fault.deed in SEVERING)
+        return MOST_UNANSWERED * sum(
+            times for fault, times in faults.items() if fault.deed in SEVERING
+        )
 
     def planned(self, addresses: Sequence[str]) -> Counter[str]:
         """What the messages to ``addresses`` are to meet with, by route and kind."""
