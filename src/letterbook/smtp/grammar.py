@@ -156,3 +156,12 @@ def _embedded(found: re.Match[str]) -> str:
     if point > 0x10FFFF or 0xD800 <= point <= 0xDFFF:
         raise BadCommand(501, f"5.5.4 {found[0]} is not a character")
     return chr(point)
+
+
+def split_command(line: bytes) -> tuple[str, str]:
+    """Return the verb, in capitals, and the argument of a command line. Raises BadCommand."""
+    try:
+        verb, _, argument = line.decode("utf-8").partition(" ")
+    except UnicodeDecodeError as error:
+        raise BadCommand(500, "5.5.2 This is not text in UTF-8") from error
+    return verb.upper(), argument.strip(" ")

@@ -24,6 +24,7 @@ from letterbook.smtp.envelope import (
     require_ascii,
 )
 from letterbook.smtp.errors import BadCommand, OutOfTurn
+from letterbook.smtp.grammar import split_command
 from letterbook.smtp.intake import Intake
 from letterbook.smtp.reply import Reply
 from letterbook.smtp.sasl import (
@@ -194,8 +195,8 @@ class Server:
                 verb = "AUTH"
                 proposal = self._next_auth_step(line)
             else:
-                verb, argument = _split(line)
-                if verb == "BDAT":
+                verb, argument = split_command(line)
+                if verb == "BDAT" and self._options.chunking:
                     return self._begin_chunk(argument)
                 proposal = self._VERBS.get(verb, Server._unknown)(self, argument)
         except BadCommand as error:
@@ -336,8 +337,6 @@ class Server:
     # Chunks (RFC 3030, 2).
 
     def _begin_chunk(self, argument: str) -> ServerEvent | None:
-        if not self._options.chunking:
-            return Command("BDAT", argument, self._unknown_command())
         self._chunks.begin(argument)
         return self._read_chunk()
 
@@ -382,10 +381,7 @@ class Server:
         self._ended = reply.positive
 
     def _unknown(self, _argument: str) -> Reply:
-        return self._unknown_command()
-
-    def _unknown_command(self) -> Reply:
-        return self._propose(500, "5.5.1 This command is not known here")
+        raise BadCommand(500, "5.5.1 This command is not known here")
 
     _VERBS: ClassVar[dict[str, Callable[["Server", str], _Proposal]]] = {
         "EHLO": _ehlo,
@@ -400,11 +396,3 @@ class Server:
         "VRFY": _vrfy,
         "QUIT": _quit,
     }
-
-
-def _split(line: bytes) -> tuple[str, str]:
-    try:
-        verb, _, argument = line.decode("utf-8").partition(" ")
-    except UnicodeDecodeError as error:
-        raise BadCommand(500, "5.5.2 This is not text in UTF-8") from error
-    return verb.upper(), argument.strip(" ")

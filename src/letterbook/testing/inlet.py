@@ -64,3 +64,11 @@ def recipient_of(line: bytes) -> str:
     except BadCommand:
         return ""
     return recipient.orcpt[1] if recipient.orcpt else recipient.address
+
+
+async def pass_on_to(data: bytes, writer: asyncio.StreamWriter) -> None:
+    """Write ``data``. Raises Gone."""
+    if writer.is_closing():  # uvloop's transports do not bear a write then
+        raise Gone
+    writer.write(data)
+    await writer.drain()

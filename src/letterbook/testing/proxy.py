@@ -16,7 +16,7 @@ from typing import Final, Self
 from letterbook.smtp.reply import Reply, ReplyReader
 from letterbook.testing.authority import Authority
 from letterbook.testing.faultplan import Deed, Fault, FaultPlan
-from letterbook.testing.inlet import Gone, Inlet, recipient_of
+from letterbook.testing.inlet import Gone, Inlet, pass_on_to, recipient_of
 
 _END: Final = b"\r\n.\r\n"
 _LONGEST_DELAY: Final = 0.3
@@ -246,7 +246,7 @@ class _Session:
         fault = fault or self._proxy.fault_of(self._address, "dot")
         withheld = fault is not None and fault.deed in (Deed.ANSWER, Deed.CUT, Deed.MUTE)
         if not withheld:
-            await _pass(line, self._far_writer)
+            await pass_on_to(line, self._far_writer)
         await self._octets(int(line.split()[1]), pass_on=not withheld)
         point = fault.point if fault is not None else "dot"
         reply = await self._answer_at(
@@ -262,13 +262,13 @@ class _Session:
             self._proxy.began.setdefault(self._address, time.monotonic())
             if torn is not None:
                 self._proxy.met(torn, self._address)
-                await _pass(chunk[: min(size, len(chunk)) // 2], self._far_writer)
+                await pass_on_to(chunk[: min(size, len(chunk)) // 2], self._far_writer)
                 raise _Cut
             self._inlet.give_back(chunk[size:])
             chunk = chunk[:size]
             size -= len(chunk)
             if pass_on:
-                await _pass(chunk, self._far_writer)
+                await pass_on_to(chunk, self._far_writer)
 
     async def _content(self, *, pass_on: bool) -> None:
         torn = self._proxy.fault_of(self._address, "content")
@@ -278,7 +278,7 @@ class _Session:
             self._proxy.began.setdefault(self._address, time.monotonic())
             if torn is not None:
                 self._proxy.met(torn, self._address)
-                await _pass(chunk[: len(chunk) // 2], self._far_writer)
+                await pass_on_to(chunk[: len(chunk) // 2], self._far_writer)
                 raise _Cut
             end = (before + chunk).find(_END)
             if end >= 0:
@@ -286,7 +286,7 @@ class _Session:
                 self._inlet.give_back(chunk[rest:])
                 chunk = chunk[:rest]
             if pass_on:
-                await _pass(chunk, self._far_writer)
+                await pass_on_to(chunk, self._far_writer)
             if end >= 0:
                 return
             before = (before + chunk)[-len(_END) + 1 :]
@@ -376,7 +376,7 @@ class _Session:
         await self._write(data)
 
     async def _write(self, data: bytes) -> None:
-        await _pass(data, self._writer)
+        await pass_on_to(data, self._writer)
 
     async def _close(self) -> None:
         self._writer.close()
@@ -385,7 +385,7 @@ class _Session:
     # The server.
 
     async def _ask(self, line: bytes) -> Reply:
-        await _pass(line, self._far_writer)
+        await pass_on_to(line, self._far_writer)
         return await self._reply()
 
     async def _reply(self) -> Reply:
@@ -395,10 +395,3 @@ class _Session:
                 raise Gone
             if replies := self._replies.feed(data):
                 return replies[0]
-
-
-async def _pass(data: bytes, writer: asyncio.StreamWriter) -> None:
-    if writer.is_closing():  # uvloop's transports do not bear a write then
-        raise Gone
-    writer.write(data)
-    await writer.drain()
