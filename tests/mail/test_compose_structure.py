@@ -227,6 +227,7 @@ def test_pythons_parser_reads_what_was_written(drawn, attached, a, b, address):
     composed = compose(content, data, address=address, a=a, b=b)
 
     assert composed.isascii()
+    assert b"\n." not in composed, "nothing is to be stuffed on the wire"
     names = assert_well_formed(composed)
     optional = {
         "reply-to": content.reply_to,

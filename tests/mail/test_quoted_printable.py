@@ -47,6 +47,7 @@ def test_what_is_decoded_is_what_was_written(texts, data):
     lines = encoded.split(b"\r\n")
     assert all(len(line) <= 76 for line in lines)
     assert not any(line.endswith((b" ", b"\t")) for line in lines)
+    assert not any(line.startswith(b".") for line in lines)
     assert b"\r" not in b"".join(lines)
     assert b"\n" not in b"".join(lines)
     assert all(octet in b"\t" or 32 <= octet < 127 for line in lines for octet in line)

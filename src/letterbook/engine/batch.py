@@ -6,7 +6,7 @@ from typing import Final, Generic, TypeVar
 
 from letterbook.engine.database import persist
 
-LINGER: Final = 0.010
+LINGER: Final = 0.025
 """Seconds to wait for company. Nobody notices them, and they make batches large."""
 
 _Item = TypeVar("_Item")

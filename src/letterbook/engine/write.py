@@ -9,7 +9,6 @@ from letterbook.mail.compose import Addressee
 from letterbook.mail.errors import PersonalisationError
 from letterbook.mail.secrecy import Secret
 from letterbook.mail.status import CopyStatus, Failure, MessageStatus
-from letterbook.smtp.content import stuff
 
 
 def write(part: Part, row: Row, frozen: Frozen, archive: Secret | None) -> Letter | Setback:
@@ -31,7 +30,7 @@ def write(part: Part, row: Row, frozen: Frozen, archive: Secret | None) -> Lette
         part=part,
         row=row,
         content=content,
-        stuffed=stuff(content),  # once, for the copy and the message
+        stuffed=content,  # the composer lets no line begin with a dot
         sha256=sha256,
         needs_smtputf8=frozen.composer.needs_smtputf8(row.address),
         generation=max(row.generation, 1) if same else row.generation + 1,

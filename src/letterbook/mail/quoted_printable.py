@@ -3,6 +3,7 @@
 A message is mostly text that is the same for everyone. Each piece of it, constant or personal,
 is encoded as if it stood alone at the start of a line and is joined to the next by a soft line
 break, so that constant pieces are encoded once for a delivery and yet no line grows too long.
+No line begins with a dot, so that nothing is to be stuffed on the wire (RFC 5321, 4.5.2).
 """
 
 import binascii
@@ -14,8 +15,10 @@ from typing import Final
 _SOFT_BREAK: Final = b"=\r\n"
 _LONGEST_LINE: Final = 76
 _NEWLINES: Final = re.compile(r"\r\n?|\n")
-_PLAIN: Final = re.compile(r"[ -<>-~]{0,73}[!-\-/-<>-~]")
-"""One line that needs no encoding: no equals sign, no white space or dot at its end."""
+_PLAIN: Final = re.compile(r"(?!\.)[ -<>-~]{0,73}[!-\-/-<>-~]")
+"""One line that needs no encoding: no equals sign, no white space or dot at its ends."""
+
+_DOT: Final = re.compile(rb"(?:(?<=\n)|\A)\.")
 
 
 @lru_cache(maxsize=256)  # a message says the same name or token again and again
@@ -29,6 +32,8 @@ def encode_piece(piece: str) -> bytes:
     if "\r" in piece:
         piece = _NEWLINES.sub("\n", piece)
     encoded = binascii.b2a_qp(piece.encode("utf-8", "replace")).replace(b"\n", b"\r\n")
+    while _DOT.search(encoded):  # a line of its own, for there may be no room for two octets more
+        encoded = _DOT.sub(b"=2E=\r\n", encoded)
     if encoded.endswith(b"\n"):
         return encoded
     if len(encoded) - encoded.rfind(b"\n") > _LONGEST_LINE:  # the soft break needs one octet
