@@ -111,3 +111,19 @@ async def test_a_worker_that_cannot_settle_ends_all_the_same_and_says_so(
     post.recipients.mend()
     await post.house.work()
     assert set(post.counts(delivery)) == {"sent", "in_doubt"}
+
+
+async def test_a_service_that_swallows_its_cancellation_is_cancelled_again():
+    """As one does that psycopg waits for, when the answer comes at the same moment."""
+    cancelled = []
+
+    async def service() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10), run._running((service,)):
+        await asyncio.sleep(0)
+    assert cancelled == [True]

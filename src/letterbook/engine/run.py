@@ -28,6 +28,7 @@ from letterbook.sealing import Sealer
 from letterbook.settings import Settings
 
 _IDLE_CHECK: Final = 0.25
+_AGAIN: Final = 1.0
 _SETTLING: Final = 5.0
 """Seconds that the ledger has to take the last outcomes, once all connections are cut."""
 
@@ -195,5 +196,14 @@ async def _running(services: Sequence[_Service]) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
+            await _ended(tasks)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel, until it works: before Python 3.12 ``wait_for``, which psycopg waits by, swallows a
+    cancellation that comes together with what it waits for."""
+    running = {task for task in tasks if not task.done()}
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_AGAIN)
