@@ -443,3 +443,35 @@ async def test_a_stop_that_is_under_way_cancels_what_comes_back(post: Post, hand
         await post.until(lambda: post.waits_for_lock("What became of messages"))
     await settling
     post.expect(delivery, "stopped", cancelled=1, accepted=1)
+
+
+async def test_a_stop_cancels_what_a_takeover_under_way_gives_back(post: Post, hands):
+    """The stop waits for the takeover, and must not look with eyes from before it."""
+    delivery = post.house.started(3, in_doubt="resend")
+    a = hands()
+    assert len(await a.ledger.grant(await a.letters(delivery))) == 3
+    end_lease(post)
+    async with await psycopg.AsyncConnection.connect(post.house.conninfo) as other:
+        await other.execute(statement("reap_leases"), {"limit": 1})
+        extent = {"delivery": delivery, "first": 1, "last": 3}
+        await other.execute(statement("doubt"), extent)
+        stopping = asyncio.create_task(post.act(actions.stop, delivery))
+        await post.until(lambda: post.waits_for_lock("outbox_part"))
+    await stopping
+    post.expect(delivery, "stopped", cancelled=3, accepted=3)
+
+
+async def test_a_release_and_a_worker_do_not_wait_for_each_other(post: Post, hands):
+    """Both lock the part first; else one of them would be told of a deadlock."""
+    delivery = post.house.started(1)
+    a = hands()
+    (letter,) = await a.letters(delivery)
+    refused = Setback(letter, MessageStatus.PENDING, CopyStatus.REFUSED, None, "554 No", 3600.0)
+    await a.ledger.set_back([refused])
+    async with await psycopg.AsyncConnection.connect(post.house.conninfo) as other:
+        await other.execute("SELECT FROM outbox_part FOR NO KEY UPDATE")
+        releasing = asyncio.create_task(post.act(actions.release, delivery, 1))
+        await post.until(lambda: post.waits_for_lock("outbox_"))
+        await other.execute("UPDATE outbox_message SET copy_attempts = copy_attempts + 1::smallint")
+    await releasing
+    post.expect(delivery, "sending", pending=1, owed=1)
