@@ -40,9 +40,11 @@ class Resent(NamedTuple):
 def start(actor: Actor, delivery_id: int, *, at: datetime | None = None) -> None:
     """Start the delivery, now or ``at`` a time (with time zone).
 
-    Raises NotFoundError, DeliveryStateError and NotReadyError.
+    Raises NotFoundError, DeliveryStateError, NotReadyError and, when the time is past, ActionError.
     """
     actor.require(Right.START_DELIVERIES)
+    if at is not None and at <= datetime.now(UTC):
+        raise ActionError(f"{at} is past; leave the time out to start now")
     with _changing(actor, "start delivery", delivery_id) as delivery:
         _require_known_database()
         if delivery.state != DeliveryState.READY:
