@@ -169,8 +169,8 @@ def test_copies_of_other_deliveries_come_first(house: House, delivery: int):
 
 def test_copies_of_later_waves_come_no_sooner_than_these(house: House, delivery: int):
     measured(house, 1)
-    plan = {"waves": "10, 60 after 10s, rest after 30m"}
-    report = house.analyze(house.delivery(house.template("waves", **plan)))
+    template = house.template("waves", waves="10, 60 after 10s, rest after 30m")
+    report = house.analyze(house.delivery(template))
     assert timedelta(seconds=1835) < lasts(report) <= timedelta(seconds=1840)
     do(limit_route, ACTOR, "archive", {"rate": 0.05})
     assert timedelta(seconds=1995) < lasts(house.analyze(delivery)) <= timedelta(seconds=2000)

@@ -117,7 +117,7 @@ def due_parts(house: House, delivery: int) -> int:
 
 def test_a_time_that_is_past_is_no_schedule(prepared: Callable[[State], int], house: House):
     delivery = prepared(State.READY)
-    with pytest.raises(ActionError, match="2020-12-24 08:00:00.* is past"):
+    with pytest.raises(ActionError, match=r"2020-12-24 .* is past"):
         do(actions.start, ACTOR, delivery, at=SOON.replace(year=2020))
     assert house.show(delivery).state == State.READY
 

@@ -56,7 +56,7 @@ class Waves:
         return (first, *[later] * (min(count, MOST_WAVES) - 1))
 
     def schedule(self, total: int) -> Iterator[tuple[timedelta, int]]:
-        """Return when each wave begins, counted from the start, and how many of ``total`` it has."""
+        """Return how long after the start each wave begins, and how many of ``total`` it has."""
         start, left = timedelta(), total
         for wave in self.expanded(total):
             if left <= 0:
