@@ -337,14 +337,15 @@ CREATE VIEW engine_delivery AS
     SELECT id, state, held_route, because, scheduled_at, started_at, valid_until, finished_at
       FROM deliveries_delivery;
 CREATE VIEW engine_audit AS SELECT actor, action, object, after FROM kernel_auditline;
--- Deliveries that the brake paused, and not a person, who would know.
+-- Deliveries that the brake paused, and not a person, who would know, nor a restore after it.
 CREATE VIEW engine_braked AS
     SELECT d.id, d.because
       FROM deliveries_delivery AS d
      WHERE d.state = 'paused'
        AND (SELECT a.action = 'brake'
               FROM kernel_auditline AS a
-             WHERE a.object = 'delivery ' || d.id AND a.action IN ('brake', 'pause delivery')
+             WHERE a.object = 'delivery ' || d.id
+               AND a.action IN ('brake', 'pause delivery', 'resume delivery')
              ORDER BY a.id DESC
              LIMIT 1);
 CREATE VIEW engine_alert_channel AS SELECT kind, sealed FROM platform_alertchannel;
