@@ -139,6 +139,15 @@ async def test_the_gate_lets_an_owed_copy_pass_by_policy_only(post: Post, hands)
     post.expect(delivery, "sending", sending=3, owed=3)
 
 
+async def test_the_end_of_the_validity_shuts_the_gate(post: Post, hands):
+    delivery = post.house.started(3)
+    a = hands()
+    letters = await a.letters(delivery)
+    post.house.sql("UPDATE deliveries_delivery SET valid_until = now()")
+    assert await a.ledger.grant(letters) == []
+    post.expect(delivery, "sending", deposited=3, accepted=3)
+
+
 async def test_a_pause_that_is_under_way_shuts_the_gate(post: Post, hands):
     """The gate waits for whoever changes the delivery, and sees what they did."""
     delivery = post.house.started(3)
