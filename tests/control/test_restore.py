@@ -121,7 +121,7 @@ def at_work(house: House) -> dict[str, int]:
             house.analyze(found[name])
         if at is not ...:
             do(actions.start, ACTOR, found[name], at=at)
-    overdue = "UPDATE deliveries_delivery SET scheduled_at = now() - interval '1 second' WHERE id = %s"
+    overdue = "UPDATE deliveries_delivery SET scheduled_at = now() - interval '1s' WHERE id = %s"
     house.sql(overdue, found["overdue"])
     set_statuses(house, found["sending"], "sent", "deferred", "sending", "deposited", "failed")
     do(actions.pause, ACTOR, found["paused"])
