@@ -257,17 +257,13 @@ CREATE FUNCTION outbox_plan_parts(
       FROM waves, generate_series(waves.first, waves.last, part_size) AS part_first
 $$;
 
--- Whether some attempt has no answer: the message was in doubt and is to be sent again, and until it
--- is, nobody can know whether it arrived. (What somebody said of a doubt is an answer.)
-CREATE FUNCTION outbox_is_doubtful(
-    of_delivery bigint, message integer, attempts smallint
-) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT count(DISTINCT attempt) < attempts
-      FROM outbox_reply
-     WHERE delivery_id = of_delivery
-       AND ordinal = message
-       AND NOT to_archive
-       AND attempt BETWEEN 1 AND attempts
+-- Whether an attempt has no answer: then nobody can know whether the message arrived, until it is sent
+-- again. (What somebody said of a doubt is an answer.)
+CREATE FUNCTION outbox_is_doubtful(of_delivery bigint, message integer, attempts smallint)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT count(DISTINCT attempt) < attempts FROM outbox_reply
+     WHERE delivery_id = of_delivery AND ordinal = message
+       AND NOT to_archive AND attempt BETWEEN 1 AND attempts
 $$;
 
 -- Whoever changes messages, by whatever statement, changes the tallies with it.
