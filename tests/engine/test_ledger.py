@@ -454,7 +454,7 @@ async def test_a_stop_that_is_under_way_cancels_what_comes_back(post: Post, hand
     post.expect(delivery, "stopped", cancelled=1, accepted=1)
 
 
-async def test_a_stop_cancels_what_a_takeover_under_way_gives_back(post: Post, hands):
+async def test_a_stop_sees_what_a_takeover_under_way_gives_back(post: Post, hands):
     """The stop waits for the takeover, and must not look with eyes from before it."""
     delivery = post.house.started(3, in_doubt="resend")
     a = hands()
@@ -467,7 +467,7 @@ async def test_a_stop_cancels_what_a_takeover_under_way_gives_back(post: Post, h
         stopping = asyncio.create_task(post.act(actions.stop, delivery))
         await post.until(lambda: post.waits_for_lock("outbox_part"))
     await stopping
-    post.expect(delivery, "stopped", cancelled=3, accepted=3)
+    post.expect(delivery, "stopped", in_doubt=3, accepted=3)
 
 
 async def test_a_release_and_a_worker_do_not_wait_for_each_other(post: Post, hands):
@@ -484,3 +484,27 @@ async def test_a_release_and_a_worker_do_not_wait_for_each_other(post: Post, han
         await other.execute("UPDATE outbox_message SET copy_attempts = copy_attempts + 1::smallint")
     await releasing
     post.expect(delivery, "sending", pending=1, owed=1)
+
+
+@pytest.mark.parametrize("way", ["settle", "release"])
+async def test_a_doubt_outlives_a_second_attempt_that_a_stop_takes_back(
+    post: Post, hands, way: str
+):
+    delivery = post.house.started(2, in_doubt="resend")
+    a = hands()
+    first, second = await a.ledger.grant(await a.letters(delivery))
+    again = [timedelta(), timedelta()]
+    await a.ledger.settle(
+        [outcome(first, "in_doubt"), outcome(second, "deferred", reply="451 No")], again
+    )
+    await a.ledger.release(first.part)
+    letters = await a.ledger.grant(await a.letters(delivery))
+    assert [letter.attempt for letter in letters] == [2, 2]
+    await post.act(actions.stop, delivery)
+    if way == "settle":
+        await a.ledger.settle(
+            [outcome(each, "deferred", reply="451 No") for each in letters], again
+        )
+    else:
+        await a.ledger.release(letters[0].part)
+    post.expect(delivery, "stopped", in_doubt=1, cancelled=1, accepted=2)

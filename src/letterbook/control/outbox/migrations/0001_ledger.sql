@@ -257,8 +257,7 @@ CREATE FUNCTION outbox_plan_parts(
       FROM waves, generate_series(waves.first, waves.last, part_size) AS part_first
 $$;
 
--- Whether an attempt has no answer: then nobody can know whether the message arrived, until it is sent
--- again. (What somebody said of a doubt is an answer.)
+-- Whether an attempt has no answer, not even somebody's word: nobody knows whether it arrived.
 CREATE FUNCTION outbox_is_doubtful(of_delivery bigint, message integer, attempts smallint)
 RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT count(DISTINCT attempt) < attempts FROM outbox_reply
@@ -355,8 +354,7 @@ CREATE VIEW engine_braked AS
               FROM kernel_auditline AS a
              WHERE a.object = 'delivery ' || d.id
                AND a.action IN ('brake', 'pause delivery', 'resume delivery')
-             ORDER BY a.id DESC
-             LIMIT 1);
+             ORDER BY a.id DESC LIMIT 1);
 CREATE VIEW engine_alert_channel AS SELECT kind, sealed FROM platform_alertchannel;
 
 -- The ledger's figures as metrics (engine/metrics.py): whoever shows metrics reads them here.
