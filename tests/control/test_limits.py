@@ -167,6 +167,15 @@ def test_copies_of_other_deliveries_come_first(house: House, delivery: int):
     assert house.analyze(house.delivery(email_bcc=False)).copies_ahead == 0
 
 
+def test_copies_of_later_waves_come_no_sooner_than_these(house: House, delivery: int):
+    measured(house, 1)
+    template = house.template("waves", waves="10, 60 after 10s, rest after 30m")
+    report = house.analyze(house.delivery(template))
+    assert timedelta(seconds=1835) < lasts(report) <= timedelta(seconds=1840)
+    do(limit_route, ACTOR, "archive", {"rate": 0.05})
+    assert timedelta(seconds=1995) < lasts(house.analyze(delivery)) <= timedelta(seconds=2000)
+
+
 def test_without_copies_the_archive_does_not_matter(house: House, delivery: int):
     measured(house, 0.001)
     report = house.analyze(house.delivery(email_bcc=False))

@@ -111,9 +111,9 @@ def at_work(house: House) -> dict[str, int]:
     """A delivery in each state that a backup may meet."""
     house.people(6)
     template = house.template()
-    soon, later = timezone.now() - timedelta(seconds=1), timezone.now() + timedelta(hours=1)
+    later = timezone.now() + timedelta(hours=1)
     states: dict[str, Any] = dict.fromkeys(("sending", "paused", "stopped", "finished"))
-    states |= {"overdue": soon, "scheduled": later, "ready": ..., "editing": ..., "test": None}
+    states |= {"overdue": later, "scheduled": later, "ready": ..., "editing": ..., "test": None}
     found = {}
     for name, at in states.items():
         found[name] = house.delivery(template, test_smtp=True if name == "test" else None)
@@ -121,6 +121,8 @@ def at_work(house: House) -> dict[str, int]:
             house.analyze(found[name])
         if at is not ...:
             do(actions.start, ACTOR, found[name], at=at)
+    overdue = "UPDATE deliveries_delivery SET scheduled_at = now() - interval '1s' WHERE id = %s"
+    house.sql(overdue, found["overdue"])
     set_statuses(house, found["sending"], "sent", "deferred", "sending", "deposited", "failed")
     do(actions.pause, ACTOR, found["paused"])
     set_statuses(house, found["stopped"], "sent", "sending")

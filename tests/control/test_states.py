@@ -115,6 +115,13 @@ def due_parts(house: House, delivery: int) -> int:
     return count
 
 
+def test_a_time_that_is_past_is_no_schedule(prepared: Callable[[State], int], house: House):
+    delivery = prepared(State.READY)
+    with pytest.raises(ActionError, match=r"2020-12-24 .* is past"):
+        do(actions.start, ACTOR, delivery, at=SOON.replace(year=2020))
+    assert house.show(delivery).state == State.READY
+
+
 def test_a_start_makes_everything_due_until_the_validity_ends(house: House):
     house.set_route("recipients", 25)
     delivery = house.ready(3, email_bcc=False, validity={"delivery": "2d"})

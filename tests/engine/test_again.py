@@ -121,3 +121,29 @@ async def test_a_stop_leaves_in_doubt_what_the_policy_would_resend(post: Post):
         await post.until(lambda: "sending" not in post.counts(delivery))
     assert post.counts(delivery) == {"in_doubt": 8}
     assert all(line.next_attempt_at is None for line in post.lines(delivery).values())
+
+
+@pytest.mark.parametrize("end", ["stop", "validity"])
+async def test_what_is_not_sent_again_after_all_is_in_doubt_still(post: Post, end: str):
+    """Nobody knows whether the first attempt arrived, so it is neither cancelled nor expired."""
+    post.recipients.at("dot", DROP, whom="user3@")
+    post.recipients.at("RCPT", "451 4.7.1 Greylisted", whom="user4@")
+    delivery = post.house.started(5, in_doubt="resend", validity={"delivery": "1d"})
+    async with post.working():
+        await post.until(lambda: post.counts(delivery) == {"sent": 3, "deferred": 2})
+        if end == "stop":
+            await post.act(actions.stop, delivery)
+        else:
+            await post.let_pass("1 day")
+            await post.until_state(delivery, "finished")
+    other = {"stop": "cancelled", "validity": "failed"}[end]
+    state = {"stop": "stopped", "validity": "finished"}[end]
+    post.expect(delivery, state, **{"sent": 3, "in_doubt": 1, other: 1}, accepted=5)
+    assert post.line(delivery, 3).status == "in_doubt"
+
+
+async def test_a_stop_leaves_in_doubt_what_an_operator_wanted_sent_again(post: Post, doubtful: int):
+    before = post.counts(doubtful)
+    await post.act(actions.resend, doubtful, None)
+    await post.act(actions.stop, doubtful)
+    assert post.counts(doubtful) == before

@@ -158,6 +158,10 @@ async def test_the_brake_but_not_a_person_who_pauses(post: Post, hook: Hook):
         post.recipients.mend()
         await post.act(actions.resume, delivery)
         await post.until(lambda: hook.told[1:] == [("recovered", "brake", f"delivery {delivery}")])
+        # A restore pauses too, and it is not the brake that does.
+        await post.sql("UPDATE deliveries_delivery SET state = 'paused' WHERE id = %s", delivery)
+        await several_rounds(post)
+    assert len(hook.told) == 2
     assert hook.alerts[0]["sign"] == "550 5.7.1"
     assert "Zyx" not in str(hook.requests)
 
@@ -168,6 +172,16 @@ async def test_a_delivery_that_failed(post: Post, hook: Hook):
     await post.sql("UPDATE deliveries_delivery SET state = 'failed' WHERE id = %s", delivery)
     async with post.working():
         await post.until(lambda: hook.told == [("opened", "failed", f"delivery {delivery}")])
+
+
+async def test_a_proof_that_failed_is_nobodys_alert(post: Post, hook: Hook):
+    use(post, "webhook", hook.url)
+    delivery = post.house.ready(1)
+    await post.sql("UPDATE outbox_content SET kind = 'proof' WHERE delivery_id = %s", delivery)
+    await post.sql("UPDATE deliveries_delivery SET state = 'failed' WHERE id = %s", delivery)
+    async with post.working():
+        await several_rounds(post)
+    assert hook.told == []
 
 
 # Once.

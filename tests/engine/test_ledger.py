@@ -139,6 +139,15 @@ async def test_the_gate_lets_an_owed_copy_pass_by_policy_only(post: Post, hands)
     post.expect(delivery, "sending", sending=3, owed=3)
 
 
+async def test_the_end_of_the_validity_shuts_the_gate(post: Post, hands):
+    delivery = post.house.started(3)
+    a = hands()
+    letters = await a.letters(delivery)
+    post.house.sql("UPDATE deliveries_delivery SET valid_until = now()")
+    assert await a.ledger.grant(letters) == []
+    post.expect(delivery, "sending", deposited=3, accepted=3)
+
+
 async def test_a_pause_that_is_under_way_shuts_the_gate(post: Post, hands):
     """The gate waits for whoever changes the delivery, and sees what they did."""
     delivery = post.house.started(3)
@@ -443,3 +452,59 @@ async def test_a_stop_that_is_under_way_cancels_what_comes_back(post: Post, hand
         await post.until(lambda: post.waits_for_lock("What became of messages"))
     await settling
     post.expect(delivery, "stopped", cancelled=1, accepted=1)
+
+
+async def test_a_stop_sees_what_a_takeover_under_way_gives_back(post: Post, hands):
+    """The stop waits for the takeover, and must not look with eyes from before it."""
+    delivery = post.house.started(3, in_doubt="resend")
+    a = hands()
+    assert len(await a.ledger.grant(await a.letters(delivery))) == 3
+    end_lease(post)
+    async with await psycopg.AsyncConnection.connect(post.house.conninfo) as other:
+        await other.execute(statement("reap_leases"), {"limit": 1})
+        extent = {"delivery": delivery, "first": 1, "last": 3}
+        await other.execute(statement("doubt"), extent)
+        stopping = asyncio.create_task(post.act(actions.stop, delivery))
+        await post.until(lambda: post.waits_for_lock("outbox_part"))
+    await stopping
+    post.expect(delivery, "stopped", in_doubt=3, accepted=3)
+
+
+async def test_a_release_and_a_worker_do_not_wait_for_each_other(post: Post, hands):
+    """Both lock the part first; else one of them would be told of a deadlock."""
+    delivery = post.house.started(1)
+    a = hands()
+    (letter,) = await a.letters(delivery)
+    refused = Setback(letter, MessageStatus.PENDING, CopyStatus.REFUSED, None, "554 No", 3600.0)
+    await a.ledger.set_back([refused])
+    async with await psycopg.AsyncConnection.connect(post.house.conninfo) as other:
+        await other.execute("SELECT FROM outbox_part FOR NO KEY UPDATE")
+        releasing = asyncio.create_task(post.act(actions.release, delivery, 1))
+        await post.until(lambda: post.waits_for_lock("outbox_"))
+        await other.execute("UPDATE outbox_message SET copy_attempts = copy_attempts + 1::smallint")
+    await releasing
+    post.expect(delivery, "sending", pending=1, owed=1)
+
+
+@pytest.mark.parametrize("way", ["settle", "release"])
+async def test_a_doubt_outlives_a_second_attempt_that_a_stop_takes_back(
+    post: Post, hands, way: str
+):
+    delivery = post.house.started(2, in_doubt="resend")
+    a = hands()
+    first, second = await a.ledger.grant(await a.letters(delivery))
+    again = [timedelta(), timedelta()]
+    await a.ledger.settle(
+        [outcome(first, "in_doubt"), outcome(second, "deferred", reply="451 No")], again
+    )
+    await a.ledger.release(first.part)
+    letters = await a.ledger.grant(await a.letters(delivery))
+    assert [letter.attempt for letter in letters] == [2, 2]
+    await post.act(actions.stop, delivery)
+    if way == "settle":
+        await a.ledger.settle(
+            [outcome(each, "deferred", reply="451 No") for each in letters], again
+        )
+    else:
+        await a.ledger.release(letters[0].part)
+    post.expect(delivery, "stopped", in_doubt=1, cancelled=1, accepted=2)

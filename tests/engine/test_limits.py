@@ -54,6 +54,23 @@ async def test_two_workers_together_keep_to_a_rate(post: Post, route: str):
     assert max(side.met["MAIL"]) - min(side.met["MAIL"]) > 1.5
 
 
+async def test_a_part_that_a_rate_keeps_under_way_ends_with_the_validity(post: Post):
+    limit("recipients", rate=1)
+    delivery = post.house.started(50, validity={"delivery": "1h"})
+    async with post.working():
+        await post.until(lambda: post.recipients.received)
+        await post.let_pass("1 hour")
+        await post.until_state(delivery, "finished")
+    counts = post.counts(delivery)
+    assert counts["sent"] + counts["failed"] == 50
+    reasons = post.house.sql(
+        "SELECT DISTINCT failure::text FROM outbox_message "
+        "WHERE delivery_id = %s AND status = 'failed'",
+        delivery,
+    )
+    assert reasons == [("expired",)]
+
+
 async def test_a_rate_below_one_a_second_lets_one_at_a_time_begin(post: Post):
     limit("recipients", rate=0.8)
     delivery = post.house.started(3)

@@ -91,6 +91,18 @@ async def test_pause_lets_what_is_in_flight_settle_and_resume_sends_exactly_the_
     assert post.health("archive") != "down"
 
 
+async def test_after_a_pause_no_more_is_deposited_than_one_window(post: Post):
+    """The gate says it of one part, and the delivery's others rest too."""
+    post.house.with_settings(in_flight=16)
+    post.recipients.delay = 0.02
+    delivery = post.house.started(2000)  # four parts
+    async with post.working():
+        await post.until(lambda: len(post.recipients.received) > 40)
+        await post.act(actions.pause, delivery)
+        await post.until(lambda: not in_flight(post) and not leased(post))
+    assert post.counts(delivery).get("deposited", 0) <= 16
+
+
 def leased(post: Post) -> bool:
     return bool(post.house.sql("SELECT 1 FROM outbox_part WHERE lease_until IS NOT NULL"))
 

@@ -24,7 +24,8 @@ class Intent:
 
     ``granted`` letters go on; ``dropped`` ones leave the pipeline, their rows as the ledger has
     them; ``unknown`` ones may or may not have been granted when the database was lost.
-    ``begun_soon`` counts granted letters that have not begun.
+    ``begun_soon`` counts granted letters that have not begun; ``shut`` is told the delivery whose
+    gate did not open.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Intent:
         granted: Callable[[list[Letter]], None],
         dropped: Callable[[Letter], None],
         unknown: Callable[[Letter], None],
+        shut: Callable[[int], None],
     ) -> None:
         self._ledger = ledger
         self._window = window
@@ -45,6 +47,7 @@ class Intent:
         self._granted = granted
         self._dropped = dropped
         self._unknown = unknown
+        self._shut = shut
         self._ready: deque[Letter] = deque()
         self._changed = asyncio.Event()
         self._flying = 0
@@ -128,5 +131,5 @@ class Intent:
         for letter in batch:
             if letter not in passed:
                 if letter.copy is not CopyStatus.OWED:
-                    letter.part.open = False  # the gate is shut for its part
+                    self._shut(letter.part.delivery)
                 self._dropped(letter)

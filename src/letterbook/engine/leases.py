@@ -48,6 +48,11 @@ class Leases:
         for part in self._parts:
             part.open = False
 
+    def rest(self, delivery: int) -> None:
+        """Begin nothing more in the parts of ``delivery`` that are held now: its gate is shut."""
+        for part in self._parts:
+            part.open = part.open and part.delivery != delivery
+
     async def run(self) -> None:
         """Renew until cancelled. While the database is lost, the leases run out by themselves."""
         loop = asyncio.get_running_loop()

@@ -110,6 +110,7 @@ class Pipeline:
             granted=self._granted,
             dropped=self._left,
             unknown=self._unknown,
+            shut=self.leases.rest,
         )
 
     async def carry(self, delivery: int, number: int) -> None:

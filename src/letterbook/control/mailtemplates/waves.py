@@ -5,6 +5,7 @@ counted from the start of the wave before: ``1000, 5000 after 1h, rest after 1d`
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -54,15 +55,20 @@ class Waves:
         later = Wave(first.size, first.share, self.every)
         return (first, *[later] * (min(count, MOST_WAVES) - 1))
 
+    def schedule(self, total: int) -> Iterator[tuple[timedelta, int]]:
+        """Return how long after the start each wave begins, and how many of ``total`` it has."""
+        start, left = timedelta(), total
+        for wave in self.expanded(total):
+            if left <= 0:
+                return
+            start += wave.after
+            size = min(left, wave.messages(total))
+            left -= size
+            yield start, size
+
     def last_start(self, total: int) -> timedelta:
         """Return how long after the first wave the last one begins that has messages."""
-        start, begun = timedelta(), 0
-        for wave in self.expanded(total):
-            if begun >= total:
-                break
-            start += wave.after
-            begun += wave.messages(total)
-        return start
+        return max((start for start, _ in self.schedule(total)), default=timedelta())
 
     def shortfall(self, total: int) -> int:
         """Return how many of ``total`` messages are in no wave."""

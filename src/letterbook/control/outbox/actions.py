@@ -40,9 +40,11 @@ class Resent(NamedTuple):
 def start(actor: Actor, delivery_id: int, *, at: datetime | None = None) -> None:
     """Start the delivery, now or ``at`` a time (with time zone).
 
-    Raises NotFoundError, DeliveryStateError and NotReadyError.
+    Raises NotFoundError, DeliveryStateError, NotReadyError and, when the time is past, ActionError.
     """
     actor.require(Right.START_DELIVERIES)
+    if at is not None and at <= datetime.now(UTC):
+        raise ActionError(f"{at} is past; leave the time out to start now")
     with _changing(actor, "start delivery", delivery_id) as delivery:
         _require_known_database()
         if delivery.state != DeliveryState.READY:
@@ -98,6 +100,7 @@ def stop(actor: Actor, delivery_id: int) -> None:
         delivery.finished_at = Now()
         # The row is written before its messages: from here on the gate is shut.
         delivery.save()
+        _lock_parts(delivery_id)
         with cursor() as db:
             db.execute(statement("outbox", "cancel_messages"), {"delivery": delivery_id})
 
@@ -110,6 +113,7 @@ def release(actor: Actor, delivery_id: int, ordinal: int) -> None:
     actor.require(Right.ARCHIVE_ADMINISTRATION)
     with transaction.atomic(), cursor() as db:
         locked_delivery(delivery_id)
+        _lock_parts(delivery_id, ordinal)
         db.execute(
             "UPDATE outbox_message SET copy = %s, next_attempt_at = NULL "
             "WHERE delivery_id = %s AND ordinal = %s AND copy = %s AND status = %s "
@@ -206,6 +210,7 @@ def settle_doubts(
             "failure": failure,
             "words": words,
         }
+        _lock_parts(delivery_id)
         db.execute(statement("outbox", "settle_doubts"), values)
         settled = int(db.rowcount)
         _require_found(delivery_id, MessageStatus.IN_DOUBT, ordinals, settled)
@@ -215,6 +220,7 @@ def settle_doubts(
 
 def _send_again(delivery_id: int, status: MessageStatus, ordinals: Sequence[int] | None) -> Resent:
     _require_known_database()
+    _lock_parts(delivery_id)
     with cursor() as db:
         db.execute(
             statement("outbox", "send_again"),
@@ -233,6 +239,12 @@ def _send_again(delivery_id: int, status: MessageStatus, ordinals: Sequence[int]
             "are on the denylist, in quarantine or gone by now"
         )
     return resent
+
+
+def _lock_parts(delivery_id: int, ordinal: int | None = None) -> None:
+    """Lock the delivery's parts, or only that of a message; the delivery is locked already."""
+    with cursor() as db:
+        db.execute(statement("outbox", "lock_parts"), {"delivery": delivery_id, "ordinal": ordinal})
 
 
 def _require_found(

@@ -305,7 +305,7 @@ class _Analysis:
     def _forecast(self, copies: int, bytes_each: int) -> dict[str, Any]:
         """Work out what the archive has to take, and whether it can do so in time."""
         capacity = archive_capacity(self._delivery.pk)
-        last_copy_at = capacity.last_copy_at(copies)
+        last_copy_at = capacity.last_copy_at(self._waves.schedule(copies))
         validity = self._options.validity.delivery_time
         if last_copy_at and (why := archive_is_too_slow(last_copy_at, validity)):
             self._findings.append(Finding("warning", "archive-capacity", why))

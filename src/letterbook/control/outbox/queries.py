@@ -127,19 +127,19 @@ def delivery_view(delivery_id: int) -> DeliveryView:
     proof = proof_mark(delivery_id)
     proof_of = proof.parent if proof else None
     kind = kind_of(delivery, proof_of)
-    state, email_bcc = DeliveryState(delivery.state), effective_options(delivery).email_bcc
+    state, options = DeliveryState(delivery.state), effective_options(delivery)
     return DeliveryView(
         id=delivery_id,
         label=delivery.label,
         state=state,
         because=delivery.because,
-        email_bcc=email_bcc,
+        email_bcc=options.email_bcc,
         target=report.target if report else 0,
         excluded=report.excluded if report else {},
         messages={each: tallies[each.value] for each in MessageStatus},
         copies={each: tallies[f"copies_{each.value}"] for each in CopyStatus},
         archived_not_sent=tallies["archived_not_sent"],
-        priority=effective_options(delivery).priority,
+        priority=options.priority,
         waves=_waves(delivery_id, delivery.started_at),
         scheduled_at=delivery.scheduled_at,
         started_at=delivery.started_at,
@@ -149,7 +149,7 @@ def delivery_view(delivery_id: int) -> DeliveryView:
         proofs=proofs_of(delivery_id),
         tested=_tested(delivery, tallies) if kind is DeliveryKind.TEST else 0,
         valid_until=delivery.valid_until,
-        bound=bound(state, email_bcc=email_bcc),
+        bound=bound(state, copied=options.makes_copies),
     )
 
 

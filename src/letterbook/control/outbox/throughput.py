@@ -1,5 +1,6 @@
 """How fast the routes are: what binds a delivery now, and when the archive will have its copies."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -32,20 +33,30 @@ class Capacity:
     limit: float | None
     ahead: int
 
-    def last_copy_at(self, copies: int, now: datetime | None = None) -> datetime | None:
-        """Return when the last of ``copies`` would be accepted, if they went from ``now`` on.
+    def last_copy_at(
+        self, waves: Iterable[tuple[timedelta, int]], now: datetime | None = None
+    ) -> datetime | None:
+        """Return when the last copy would be accepted of a delivery that starts ``now``.
 
-        None: nothing is known of the archive, or there are no copies.
+        ``waves``: how long after the start each begins, and its copies. None: nothing is known of
+        the archive, or there are no copies.
         """
         rates = [rate for rate in (self.measured, self.limit) if rate]
-        if not rates or not copies:
+        if not rates:
             return None
-        seconds = (self.ahead + copies) / min(rates)
-        return (now or datetime.now(UTC)) + timedelta(seconds=round(seconds))
+        copies, rate = 0, min(rates)
+        seconds = self.ahead / rate
+        for begins, size in waves:
+            copies += size
+            seconds = max(seconds, begins.total_seconds()) + size / rate
+        return (now or datetime.now(UTC)) + timedelta(seconds=round(seconds)) if copies else None
 
 
-def bound(state: DeliveryState, *, email_bcc: bool) -> Bound | None:
-    """Return what binds a delivery in ``state``, if workers see that letters queue at a route."""
+def bound(state: DeliveryState, *, copied: bool) -> Bound | None:
+    """Return what binds a delivery in ``state``, if workers see that letters queue at a route.
+
+    ``copied``: the archive gets copies of its messages.
+    """
     if state not in _AT_WORK:
         return None
     with cursor() as db:
@@ -54,7 +65,7 @@ def bound(state: DeliveryState, *, email_bcc: bool) -> Bound | None:
             "GROUP BY route HAVING bool_or(bound)"
         )
         rates = dict(db.fetchall())
-    for route in (ARCHIVE, RECIPIENTS) if email_bcc else (RECIPIENTS,):
+    for route in (ARCHIVE, RECIPIENTS) if copied else (RECIPIENTS,):
         if route in rates:
             return Bound(route, rates[route])
     return None

@@ -21,5 +21,8 @@ SELECT 'copies_returned', 'delivery ' || delivery_id, ARRAY[delivery_id],
 UNION ALL
 SELECT 'brake', 'delivery ' || id, ARRAY[id], 1, because FROM engine_braked
 UNION ALL
-SELECT 'failed', 'delivery ' || id, ARRAY[id], 1, NULL
-  FROM engine_delivery WHERE state = 'failed'
+-- Whoever made a proof was told at once that it failed, and it stays so for good.
+SELECT 'failed', 'delivery ' || d.id, ARRAY[d.id], 1, NULL
+  FROM engine_delivery AS d
+ WHERE d.state = 'failed'
+   AND NOT EXISTS (SELECT FROM outbox_content AS c WHERE c.delivery_id = d.id AND c.kind = 'proof')

@@ -4,11 +4,13 @@
 -- accepted but may not go on is noted as deposited, so that it need not be deposited again.
 -- The range of ordinals says nothing new: it keeps the planner, which knows nothing of a delivery so
 -- new, from reading all its rows.
--- In a database that was restored, or promoted after a failover, it is shut for everybody.
+-- It is shut when the validity has ended, however long a part was under way at a limited rate; and, in
+-- a database that was restored or promoted after a failover, for everybody.
 WITH delivery AS MATERIALIZED (
     SELECT count(*) = 1 AS open
       FROM (SELECT FROM engine_delivery
              WHERE id = %(delivery)s AND state IN ('sending', 'retrying')
+               AND coalesce(valid_until > now(), true)
                AND (SELECT is_known FROM engine_lineage)
                FOR SHARE) AS locked
 ), mine AS MATERIALIZED (

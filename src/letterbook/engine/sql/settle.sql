@@ -31,7 +31,11 @@ WITH delivery AS MATERIALIZED (
 ), moved AS (
     UPDATE outbox_message AS m
        SET status = CASE WHEN delivery.stopped AND o.status IN ('pending', 'deposited', 'deferred')
-                         THEN 'cancelled'
+                         -- An attempt before this one may have arrived.
+                         THEN CASE WHEN m.attempts > 1
+                                        AND outbox_is_doubtful(m.delivery_id, m.ordinal,
+                                                               m.attempts - 1::smallint)
+                                   THEN 'in_doubt' ELSE 'cancelled' END::message_status
                          -- The delivery sends what is in doubt again.
                          WHEN o.status = 'in_doubt' AND o.retry IS NOT NULL AND NOT delivery.stopped
                          THEN 'deferred'

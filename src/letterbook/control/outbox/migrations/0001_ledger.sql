@@ -257,6 +257,14 @@ CREATE FUNCTION outbox_plan_parts(
       FROM waves, generate_series(waves.first, waves.last, part_size) AS part_first
 $$;
 
+-- Whether an attempt has no answer, not even somebody's word: nobody knows whether it arrived.
+CREATE FUNCTION outbox_is_doubtful(of_delivery bigint, message integer, attempts smallint)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT count(DISTINCT attempt) < attempts FROM outbox_reply
+     WHERE delivery_id = of_delivery AND ordinal = message
+       AND NOT to_archive AND attempt BETWEEN 1 AND attempts
+$$;
+
 -- Whoever changes messages, by whatever statement, changes the tallies with it.
 CREATE FUNCTION outbox_keep_tallies() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -337,16 +345,16 @@ CREATE VIEW engine_delivery AS
     SELECT id, state, held_route, because, scheduled_at, started_at, valid_until, finished_at
       FROM deliveries_delivery;
 CREATE VIEW engine_audit AS SELECT actor, action, object, after FROM kernel_auditline;
--- Deliveries that the brake paused, and not a person, who would know.
+-- Deliveries that the brake paused, and not a person, who would know, nor a restore after it.
 CREATE VIEW engine_braked AS
     SELECT d.id, d.because
       FROM deliveries_delivery AS d
      WHERE d.state = 'paused'
        AND (SELECT a.action = 'brake'
               FROM kernel_auditline AS a
-             WHERE a.object = 'delivery ' || d.id AND a.action IN ('brake', 'pause delivery')
-             ORDER BY a.id DESC
-             LIMIT 1);
+             WHERE a.object = 'delivery ' || d.id
+               AND a.action IN ('brake', 'pause delivery', 'resume delivery')
+             ORDER BY a.id DESC LIMIT 1);
 CREATE VIEW engine_alert_channel AS SELECT kind, sealed FROM platform_alertchannel;
 
 -- The ledger's figures as metrics (engine/metrics.py): whoever shows metrics reads them here.

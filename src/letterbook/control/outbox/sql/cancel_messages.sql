@@ -1,14 +1,9 @@
--- tables: outbox_part, outbox_message
--- What has not begun never will. Messages in flight (sending) settle by themselves. Parts are
--- locked first and in their order, as everywhere, so that no two statements wait for each other.
-WITH locked AS MATERIALIZED (
-    SELECT number FROM outbox_part
-     WHERE delivery_id = %(delivery)s
-     ORDER BY number
-       FOR NO KEY UPDATE
-)
-UPDATE outbox_message AS m
-   SET status = 'cancelled', next_attempt_at = NULL
-  FROM (SELECT count(*) FROM locked) AS first_lock
- WHERE m.delivery_id = %(delivery)s
-   AND m.status IN ('pending', 'deposited', 'deferred')
+-- tables: outbox_message
+-- What has not begun never will; but what was in doubt, and is not sent again now, is in doubt still.
+-- Messages in flight (sending) settle by themselves. The parts are locked already.
+UPDATE outbox_message
+   SET status = CASE WHEN attempts > 0 AND outbox_is_doubtful(delivery_id, ordinal, attempts)
+                     THEN 'in_doubt' ELSE 'cancelled' END::message_status,
+       next_attempt_at = NULL
+ WHERE delivery_id = %(delivery)s
+   AND status IN ('pending', 'deposited', 'deferred')

@@ -1,20 +1,13 @@
 -- tables: outbox_part, outbox_message, recipients_recipient, recipients_quarantinedaddress
 -- Messages that had come to an end are tried once more, as a new attempt; a copy that was accepted
 -- counts. All of a status (and with one of the failures), or those named; but not to people who
--- want no more letters by now, are in quarantine or gone. Parts are locked first and in their order,
--- as everywhere.
-WITH locked AS MATERIALIZED (
-    SELECT number FROM outbox_part
-     WHERE delivery_id = %(delivery)s
-     ORDER BY number
-       FOR NO KEY UPDATE
-), chosen AS MATERIALIZED (
+-- want no more letters by now, are in quarantine or gone. The parts are locked already.
+WITH chosen AS MATERIALIZED (
     SELECT m.ordinal,
            r.id IS NOT NULL AND r.denylisted_at IS NULL
            AND NOT EXISTS (SELECT FROM recipients_quarantinedaddress
                             WHERE key IN (r.key, lower(m.address))) AS welcome
-      FROM (SELECT count(*) FROM locked) AS first_lock
-     CROSS JOIN outbox_message AS m
+      FROM outbox_message AS m
  LEFT JOIN recipients_recipient AS r ON r.id = m.recipient_id
      WHERE m.delivery_id = %(delivery)s
        AND m.status = %(status)s
