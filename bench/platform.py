@@ -17,6 +17,8 @@ from letterbook.control.project.configure import prepare
 
 prepare()  # Django wants this before any module with models is imported
 
+from django.db import connection  # noqa: E402
+
 from letterbook.control.deliveries.actions import create_delivery  # noqa: E402
 from letterbook.control.kernel.actor import SYSTEM  # noqa: E402
 from letterbook.control.mailtemplates.actions import (  # noqa: E402
@@ -165,4 +167,7 @@ def open_platform(module: str = "letterbook") -> Iterator[Platform]:
     with tempfile.TemporaryDirectory(prefix="letterbook-bench-") as folder:
         data = Path(folder)
         with attach(data) as database:
-            yield Platform(data, database, module)
+            try:
+                yield Platform(data, database, module)
+            finally:
+                connection.close()  # Django's, for there may be another installation after this

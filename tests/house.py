@@ -53,6 +53,9 @@ from letterbook.testing.sink import Sink
 
 TEMPLATE_DATABASE = "letterbook_template"
 ARCHIVE_ADDRESS = "archive@vault.example"
+ONLOOKER = "onlooker"
+"""What a test's own looks at the database call themselves."""
+
 SEAL_KEY = bytes(range(32))
 ACTOR = Actor("tester", ALL_RIGHTS)
 
@@ -347,7 +350,7 @@ class House:
         return list(queries.log(delivery, self.identity))
 
     def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.conninfo, autocommit=True) as db:
+        with psycopg.connect(self.conninfo, autocommit=True, application_name=ONLOOKER) as db:
             cursor = db.execute(query, values)
             return cursor.fetchall() if cursor.description else []
 

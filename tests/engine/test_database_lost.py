@@ -17,7 +17,7 @@ from tests.embedded.harness import postmaster_of
 from tests.engine.faults import SILENCE
 from tests.engine.post import Post
 from tests.engine.wire import Wire
-from tests.house import _disconnect
+from tests.house import ONLOOKER, _disconnect
 
 
 @pytest.fixture
@@ -37,10 +37,11 @@ async def wire(post: Post, tmp_path: Path) -> AsyncIterator[Wire]:
 
 
 async def cut_all(post: Post) -> None:
-    """End every connection to the database of this house, on the server's side."""
+    """End every connection to the database of this house, on the server's side, but the test's."""
     await post.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        "WHERE datname = current_database() AND application_name <> %s",
+        ONLOOKER,
     )
     await post.house.do(_disconnect)
 
