@@ -18,6 +18,8 @@ from letterbook.smtp.transaction import Transaction
 
 _SENT: Final = (MessageStatus.SENT, None)
 _TESTED: Final = (MessageStatus.CANCELLED, Failure.TESTED)
+_DEFERRED: Final = (MessageStatus.DEFERRED, None)
+_REFUSED: Final = (MessageStatus.FAILED, Failure.REFUSED)
 
 
 class Send:
@@ -68,11 +70,10 @@ class Send:
             self._health.down(reply.text)
             self.given_back(letter)
             return
-        status, failure = {
-            Verdict.ACCEPTED: _TESTED if letter.test_only else _SENT,
-            Verdict.AGAIN: (MessageStatus.DEFERRED, None),
-            Verdict.REFUSED: (MessageStatus.FAILED, Failure.REFUSED),
-        }[verdict]
+        if verdict is Verdict.ACCEPTED:
+            status, failure = _TESTED if letter.test_only else _SENT
+        else:
+            status, failure = _DEFERRED if verdict is Verdict.AGAIN else _REFUSED
         if verdict is Verdict.ACCEPTED:
             self._health.well()
         self._brake.note(letter.part.delivery, None if verdict is not Verdict.REFUSED else reply)

@@ -65,8 +65,7 @@ class DuePart(NamedTuple):
     copied: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A message as it was claimed."""
 
     ordinal: int

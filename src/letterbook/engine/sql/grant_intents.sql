@@ -2,8 +2,6 @@
 -- It locks the delivery first and the parts next, always in this order: pause and stop update the
 -- delivery, takeover updates the part, and each of them shuts the gate. A letter whose copy was
 -- accepted but may not go on is noted as deposited, so that it need not be deposited again.
--- That the ordinals are those offered is said twice: so the planner reads these rows and no others,
--- whether it knows nothing of the delivery yet, or too much.
 -- It is shut when the validity has ended, however long a part was under way at a limited rate; and, in
 -- a database that was restored or promoted after a failover, for everybody.
 WITH delivery AS MATERIALIZED (
@@ -49,7 +47,6 @@ WITH delivery AS MATERIALIZED (
       FROM offered AS o, mine
      WHERE m.delivery_id = %(delivery)s
        AND m.ordinal = o.ordinal
-       AND m.ordinal = ANY (%(ordinals)s::int[])
        AND m.part = mine.number
        AND (m.status IN ('pending', 'deposited', 'deferred')
             -- The delivery was stopped while the archive took the copy, which is there now.

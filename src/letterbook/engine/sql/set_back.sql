@@ -1,7 +1,6 @@
 -- Letters that left the pipeline before their intent: refused or postponed copies, messages that
 -- cannot be personalised. Of a message that was served before, nothing changes but when its copy
 -- is tried again; one that an administrator released meanwhile stays released.
--- The ordinals are said twice for the planner: see grant_intents.
 WITH mine AS MATERIALIZED (
     SELECT p.number
       FROM outbox_part AS p
@@ -31,7 +30,6 @@ WITH mine AS MATERIALIZED (
      WHERE m.delivery_id = %(delivery)s
        AND d.id = m.delivery_id
        AND m.ordinal = s.ordinal
-       AND m.ordinal = ANY (%(ordinals)s::int[])
        AND m.part = mine.number
        AND CASE WHEN s.served THEN m.copy = 'owed'
                 ELSE m.status IN ('pending', 'deposited', 'deferred') END

@@ -2,8 +2,6 @@
 -- A late outcome, of a part that was taken over meanwhile, resolves a doubt about the same attempt
 -- and nothing else. The delivery is locked first and the parts next, as everywhere; in a delivery
 -- that was stopped, what would be tried again is cancelled.
--- That the ordinals are those offered is said twice: so the planner reads these rows and no others,
--- whether it knows nothing of the delivery yet, or too much.
 WITH delivery AS MATERIALIZED (
     SELECT state = 'stopped' AS stopped, valid_until
       FROM engine_delivery
@@ -49,7 +47,6 @@ WITH delivery AS MATERIALIZED (
       FROM outcome AS o, locked, delivery
      WHERE m.delivery_id = %(delivery)s
        AND m.ordinal = o.ordinal
-       AND m.ordinal = ANY (%(ordinals)s::int[])
        AND m.part = locked.number
        AND m.attempts = o.attempt
        AND (m.status = 'in_doubt' OR m.status = 'sending' AND o.epoch = locked.epoch)

@@ -1,6 +1,5 @@
 -- Copies that were owed and have been accepted now. The row keeps the hash of what was sent; should
 -- the copy differ from it, its hash is kept beside.
--- The ordinals are said twice for the planner: see grant_intents.
 WITH locked AS MATERIALIZED (
     SELECT number FROM outbox_part
      WHERE delivery_id = %(delivery)s AND number = ANY (%(parts)s::int[])
@@ -22,7 +21,6 @@ WITH locked AS MATERIALIZED (
       FROM receipt AS r, (SELECT count(*) FROM locked) AS first_lock
      WHERE m.delivery_id = %(delivery)s
        AND m.ordinal = r.ordinal
-       AND m.ordinal = ANY (%(ordinals)s::int[])
        AND m.copy = 'owed'
  RETURNING m.ordinal, m.copy_attempts, m.sha256
 ), other_bytes AS (

@@ -232,6 +232,12 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION outbox_analyze_partition(delivery bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('ANALYZE outbox_message_%1$s, outbox_fields_%1$s', delivery / 100);
+END
+$$;
+
 -- How messages are divided into waves and these into parts. A wave has a size or a share (percent);
 -- the last one takes what is left. ``delays`` count from the wave before.
 CREATE FUNCTION outbox_plan_parts(
