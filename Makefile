@@ -22,7 +22,7 @@ demo: $(STAMP)
 # Small seeded forms of every promise, against real servers.
 test: $(STAMP)
 	sh scripts/need.sh $(PYTHON) postfix
-	$(BIN)/pytest --numprocesses 4 --dist loadgroup $(TESTS)
+	$(BIN)/pytest --numprocesses 3 --dist loadgroup $(TESTS)
 
 # Style, types, import contracts, docs in step with the code.
 check: $(STAMP)
