@@ -1,6 +1,7 @@
 """An archive that struggles gets less at a time; what binds a delivery is measured and shown."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -89,7 +90,11 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_quickly")
-async def test_an_archive_that_becomes_slow_gets_fewer_connections_and_then_more_again(post: Post):
+@pytest.mark.parametrize("chunking", [False, True])
+async def test_an_archive_that_becomes_slow_gets_fewer_connections_and_then_more_again(
+    post: Post, chunking: bool
+):
+    post.archive.options = replace(post.archive.options, chunking=chunking)
     delivery = post.house.started(1500)
     connections = lambda: len(post.archive.connections)  # noqa: E731
     async with post.working():

@@ -191,6 +191,7 @@ class Pool:
         return None
 
     def transaction(self, letter: Letter) -> Transaction:
+        letter.written_at = self._loop.time()  # by BDAT the content goes now
         return self._stop.transaction(letter)
 
     def may_go(self, letter: Letter) -> bool:
