@@ -112,7 +112,7 @@ class Deposit:
                 notify=("FAILURE",),
                 orcpt=letter.row.address,
             ),
-            stuffed=letter.stuffed,
+            stuffed=letter.content,
         )
 
     def may_go(self, letter: Letter) -> bool:

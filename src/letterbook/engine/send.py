@@ -55,7 +55,7 @@ class Send:
             subject=letter,
             needs_8bit=letter.needs_smtputf8,
             needs_smtputf8=letter.needs_smtputf8,
-            stuffed=letter.stuffed,
+            stuffed=letter.content,
             test_only=letter.test_only,
         )
 

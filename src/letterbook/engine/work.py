@@ -96,6 +96,7 @@ class Letter:
     part: Part
     row: Row
     content: bytes
+    """No line of it begins with a dot (see mail.quoted_printable), so it goes as it is."""
     sha256: bytes
     needs_smtputf8: bool
     generation: int
@@ -108,7 +109,6 @@ class Letter:
     receipt: Receipt | None = None
     attempt: int = 0
     """The attempt that its intent was committed for."""
-    stuffed: bytes | None = None
     queued_at: float = 0.0
     written_at: float = 0.0
     """When its content was last about to be written (monotonic seconds)."""

@@ -30,7 +30,6 @@ def write(part: Part, row: Row, frozen: Frozen, archive: Secret | None) -> Lette
         part=part,
         row=row,
         content=content,
-        stuffed=content,  # the composer lets no line begin with a dot
         sha256=sha256,
         needs_smtputf8=frozen.composer.needs_smtputf8(row.address),
         generation=max(row.generation, 1) if same else row.generation + 1,
