@@ -1,8 +1,7 @@
 """What BDAT has brought of a message so far, at the server (RFC 3030, 2)."""
 
-from letterbook.smtp.content import is_canonical
 from letterbook.smtp.errors import BadCommand
-from letterbook.smtp.intake import Intake
+from letterbook.smtp.intake import Intake, acceptable
 
 
 class Chunks:
@@ -53,12 +52,7 @@ class Chunks:
 
     def content(self) -> bytes:
         """Return the whole message. Raises BadCommand when it must not be taken."""
-        if self._too_large(0):
-            raise BadCommand(552, "5.3.4 The message is larger than SIZE says")
-        content = b"".join(self._chunks)
-        if not is_canonical(content):
-            raise BadCommand(554, "5.6.0 Lines end in CRLF; no bare CR or bare LF is taken")
-        return content
+        return acceptable(b"".join(self._chunks), too_large=self._too_large(0))
 
     def _too_large(self, more: int) -> bool:
         return self._limit is not None and self._size + more > self._limit

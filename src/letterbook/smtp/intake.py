@@ -63,11 +63,8 @@ class Intake:
         if stuffed is None:
             return None
         content = unstuff(stuffed)[2:]
-        if self._was_dropped() or (limit is not None and len(content) > limit):
-            raise BadCommand(552, "5.3.4 The message is larger than SIZE says")
-        if not is_canonical(content):
-            raise BadCommand(554, "5.6.0 Lines end in CRLF; no bare CR or bare LF is taken")
-        return content
+        too_large = self._was_dropped() or (limit is not None and len(content) > limit)
+        return acceptable(content, too_large=too_large)
 
     def chunk(self, size: int, *, keep: bool) -> bytes | None:
         """The next ``size`` octets (RFC 3030, 2); empty unless they are to be kept."""
@@ -106,3 +103,12 @@ class Intake:
     def _was_dropped(self) -> bool:
         dropped, self._dropped = self._dropped, False
         return dropped
+
+
+def acceptable(content: bytes, *, too_large: bool) -> bytes:
+    """Return ``content``. Raises BadCommand when it is too large, or has a bare CR or LF."""
+    if too_large:
+        raise BadCommand(552, "5.3.4 The message is larger than SIZE says")
+    if not is_canonical(content):
+        raise BadCommand(554, "5.6.0 Lines end in CRLF; no bare CR or bare LF is taken")
+    return content
